@@ -1,0 +1,1 @@
+"""What turns a prior into a denoiser that knows the measurement."""

@@ -1,0 +1,1 @@
+"""Files: images in, outputs and their proof out."""

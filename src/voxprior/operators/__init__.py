@@ -1,0 +1,1 @@
+"""Linear measurements of an image, each with its adjoint and its exact proximal point."""

@@ -1,0 +1,134 @@
+"""Committed, local or hub weights: safetensors with a card beside them, checked before use; never random ones."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+
+from voxprior.errors import InputError
+from voxprior.priors.denoiser import SlicePrior, SlicePriorConfig
+
+FOLDER = Path(__file__).parent.parent / "weights"
+"""Weights that the package carries."""
+DEFAULT = "head-slices"
+CARD_KEYS = ("name", "kind", "config", "sha256", "licence", "data", "training", "figures")
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """A slice prior ready for use, with its card and the sha256 of its file."""
+
+    prior: SlicePrior
+    card: Mapping[str, Any]
+    name: str
+    sha256: str
+
+
+def load(name: str = DEFAULT) -> Weights:
+    """Load weights by bundled name, ``.safetensors`` file (its ``.json`` card beside it) or ``hf://owner/repo/file``.
+
+    Raises :class:`InputError` when the file or its card is missing, cut, changed, or of another network.
+    """
+    path = _locate(name)
+    card = read_card(path.with_suffix(".json"))
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path.name}: weights cannot be read ({error.strerror}); check --weights") from None
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != card["sha256"]:
+        raise InputError(f"{path.name}: sha256 differs from its card, the file is cut or changed; fetch it again")
+    if card["kind"] != "slice-prior":
+        raise InputError(f"{path.name}: holds a {card['kind']}, not a slice-prior; give other --weights")
+    try:
+        prior = SlicePrior(SlicePriorConfig(**card["config"]))
+        state = {k: v.float() for k, v in load_tensors(content).items()}
+        prior.load_state_dict(state)
+    except (SafetensorError, ValidationError, RuntimeError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path.name}: does not fit the network of its card ({reason}); fetch it again") from None
+    prior = prior.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+    return Weights(prior, card, str(card["name"]), digest)
+
+
+def read_card(path: Path) -> dict[str, Any]:
+    """The card of a weight file; raises :class:`InputError` when it is missing or incomplete."""
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except OSError:
+        raise InputError(f"{path.name}: the card of the weights is missing; keep it beside them") from None
+    except (UnicodeDecodeError, json.JSONDecodeError):
+        raise InputError(f"{path.name}: the card of the weights is not JSON; fetch it again") from None
+    missing = [key for key in CARD_KEYS if key not in card]
+    if missing:
+        raise InputError(f"{path.name}: the card lacks {', '.join(missing)}; fetch it again")
+    return dict(card)
+
+
+def bundled() -> dict[str, dict[str, Any]]:
+    """Cards of the weights in the package, by name."""
+    cards = [read_card(path) for path in sorted(FOLDER.glob("*.json"))]
+    return {str(card["name"]): card for card in cards}
+
+
+def export(prior: SlicePrior, path: Path, card: Mapping[str, Any]) -> dict[str, Any]:
+    """Write half-precision weights and their card beside them, atomically; return the finished card."""
+    content = save_tensors({k: v.half().contiguous() for k, v in prior.state_dict().items()})
+    finished = {
+        **card,
+        "name": path.stem,
+        "kind": "slice-prior",
+        "config": prior.config.model_dump(mode="json"),
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "bytes": len(content),
+        "parameters": sum(p.numel() for p in prior.parameters()),
+        "multiply_adds_per_voxel_and_plane": round(prior.network.multiply_adds / prior.config.slab),
+    }
+    text = json.dumps(finished, indent=2, sort_keys=True) + "\n"
+    for target, data in ((path, content), (path.with_suffix(".json"), text.encode())):
+        temporary = target.with_name(target.name + ".part")
+        temporary.write_bytes(data)
+        os.replace(temporary, target)
+    return finished
+
+
+def _locate(name: str) -> Path:
+    if name.startswith("hf://"):
+        return _fetch(name)
+    if name.endswith(".safetensors"):
+        path = Path(name)
+    else:
+        path = FOLDER / f"{name}.safetensors"
+        if not path.with_suffix(".json").is_file():
+            known = ", ".join(sorted(bundled())) or "none"
+            raise InputError(f"--weights {name} is unknown; bundled: {known}; or give a .safetensors file or hf://")
+    if not path.is_file():
+        raise InputError(f"{path.name}: no such weight file; check --weights")
+    return path
+
+
+def _fetch(name: str) -> Path:
+    parts = name.removeprefix("hf://").split("/")
+    if len(parts) < 3 or not name.endswith(".safetensors"):
+        raise InputError(f"--weights {name} must read hf://OWNER/REPOSITORY/FILE.safetensors")
+    try:
+        from huggingface_hub import hf_hub_download
+    except ImportError:
+        raise InputError("hf:// weights need the extra 'hub'; pip install 'voxprior[hub]'") from None
+    repository, file = "/".join(parts[:2]), "/".join(parts[2:])
+    try:
+        hf_hub_download(repository, file.removesuffix(".safetensors") + ".json")
+        return Path(hf_hub_download(repository, file))
+    except Exception as error:  # the hub raises many kinds; all mean that the weights are not here
+        raise InputError(f"--weights {name} cannot be fetched ({type(error).__name__}); check name and network") from None

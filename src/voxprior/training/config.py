@@ -1,0 +1,67 @@
+"""The settings of a training, validated before anything is read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from voxprior.errors import InputError
+from voxprior.priors.denoiser import SlicePriorConfig
+from voxprior.training.examples import ExampleConfig
+
+
+class FitConfig(BaseModel):
+    """A training of a slice prior.
+
+    ``data``: folder with manifest.csv, or packed ``.npz``. ``output``: folder for checkpoints, logs and pictures.
+    ``rate``: AdamW rate, reached after ``warmup`` steps, held, and brought to zero over the last ``decay`` steps.
+    ``noise_spread``: std of ln(sigma) about the data's own spread. ``ema``: decay of the weight average.
+    ``validate_every``, ``save_every``: steps. ``start``: weights to begin with. ``threads``: 0 leaves torch's choice.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data: Path
+    output: Path
+    prior: SlicePriorConfig = SlicePriorConfig()
+    examples: ExampleConfig = ExampleConfig()
+    steps: int = 40_000
+    batch: int = 8
+    rate: float = 1e-3
+    warmup: int = 300
+    decay: int = 8_000
+    weight_decay: float = 1e-4
+    clip: float = 1.0
+    ema: float = 0.999
+    noise_spread: float = 1.2
+    variance_weight: float = 0.05
+    seed: int = 1
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    accelerator: str = "auto"
+    threads: int = 0
+    workers: int = 0
+    validate_every: int = 2000
+    save_every: int = 500
+    start: Path | None = None
+
+
+def read_config(path: Path, **overrides: Any) -> FitConfig:
+    """Read a YAML file of :class:`FitConfig`; paths in it are relative to the working folder.
+
+    Raises :class:`InputError` that names the first wrong entry.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"{path}: cannot be read as YAML ({type(error).__name__}); check the file") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: holds no settings; see voxprior/configs for examples")
+    try:
+        return FitConfig(**{**values, **{k: v for k, v in overrides.items() if v is not None}})
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"{path}: {where}: {first['msg']}; correct this entry") from None

@@ -1,0 +1,116 @@
+"""Training volumes: read from a folder with a manifest, or from one packed file that travels to a GPU."""
+
+from __future__ import annotations
+
+import csv
+import json
+import zipfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import nibabel
+import numpy as np
+from nibabel.orientations import aff2axcodes
+from numpy.typing import NDArray
+from scipy.ndimage import spline_filter
+
+from voxprior.errors import InputError
+from voxprior.priors.intensity import intensity_scale
+
+_WORLD = {"L-R": 0, "A-P": 1, "I-S": 2}
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """One training volume in RAS order.
+
+    ``codes``: integers as stored; ``image`` has them on the priors' intensity scale (float32). ``voxel``: mm.
+    ``fine``: axes with true fine resolution. ``labels``: whether the codes are tissue labels.
+    """
+
+    name: str
+    role: str
+    modality: str
+    codes: NDArray[np.uint8]
+    voxel: tuple[float, float, float]
+    fine: tuple[int, ...]
+    labels: bool = False
+
+    @cached_property
+    def image(self) -> NDArray[np.float32]:
+        """The volume with the 99th percentile of its foreground at 1; label maps as they are."""
+        scale = 1.0 if self.labels else intensity_scale(self.codes)
+        return self.codes.astype(np.float32) / np.float32(scale)
+
+    @cached_property
+    def spline(self) -> NDArray[np.float32]:
+        """Cubic B-spline coefficients of :attr:`image`."""
+        return np.asarray(spline_filter(self.image, order=3, output=np.float32, mode="mirror"), dtype=np.float32)
+
+
+def load_subjects(source: Path, roles: Iterable[str]) -> list[Subject]:
+    """Subjects of the ``train`` split with one of ``roles``, from a data folder (manifest.csv) or a packed ``.npz``.
+
+    Label maps come with role ``fit``. Raises :class:`InputError` when the source is neither or nothing is found.
+    """
+    wanted = set(roles)
+    if source.is_dir():
+        found = [s for s in _read_folder(source) if s.role in wanted]
+    elif source.suffix == ".npz" and source.is_file():
+        found = [s for s in _read_packed(source) if s.role in wanted]
+    else:
+        raise InputError(f"{source}: not a data folder with manifest.csv nor a packed .npz; see docs/training-data.md")
+    if not found:
+        raise InputError(f"{source}: no training volume with role {', '.join(sorted(wanted))}; check manifest.csv")
+    return found
+
+
+def pack(source: Path, target: Path) -> int:
+    """Write every MR volume and label map of the ``train`` split into one compressed file; return its bytes."""
+    arrays, index = {}, []
+    for i, s in enumerate(_read_folder(source)):
+        arrays[f"v{i}"] = s.codes
+        index.append([s.name, s.role, s.modality, s.voxel, s.fine, s.labels])
+    temporary = target.with_name(target.name + ".part.npz")
+    np.savez_compressed(temporary, index=np.frombuffer(json.dumps(index).encode(), dtype=np.uint8), **arrays)
+    temporary.replace(target)
+    return target.stat().st_size
+
+
+def _read_folder(folder: Path) -> Iterator[Subject]:
+    manifest = folder / "manifest.csv"
+    if not manifest.is_file():
+        raise InputError(f"{folder}: no manifest.csv; give the folder that holds one")
+    with manifest.open(newline="", encoding="utf-8") as stream:
+        for row in csv.DictReader(stream):
+            labels = row["file"].startswith("labels/")
+            if row["split"] != "train" or not (labels or row["file"].startswith("train/")):
+                continue
+            image = nibabel.load(folder / row["file"])
+            canonical = nibabel.as_closest_canonical(image)
+            data = np.asanyarray(canonical.dataobj)
+            codes = np.ascontiguousarray(np.clip(np.rint(data), 0, 255).astype(np.uint8))
+            zooms = [float(z) for z in canonical.header.get_zooms()[:3]]
+            if "".join(aff2axcodes(canonical.affine)) != "RAS":
+                raise InputError(f"{row['file']}: axes cannot be brought to RAS order; check its affine")
+            fine = (0, 1, 2) if labels else tuple(_WORLD[t] for t in row["fine_axes"].split() if t in _WORLD)
+            yield Subject(
+                row["subject"] or row["file"],
+                row["role"] or "fit",
+                "labels" if labels else row["modality"],
+                codes,
+                (zooms[0], zooms[1], zooms[2]),
+                fine,
+                labels,
+            )
+
+
+def _read_packed(path: Path) -> Iterator[Subject]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            for i, (name, role, modality, voxel, fine, labels) in enumerate(json.loads(bytes(archive["index"]))):
+                yield Subject(name, role, modality, archive[f"v{i}"], tuple(voxel), tuple(fine), labels)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: cannot be read as packed training data ({error}); pack it again") from None

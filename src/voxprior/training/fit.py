@@ -1,0 +1,203 @@
+"""One training loop: resumable to the bit, validated by reconstruction."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from voxprior.errors import InputError
+from voxprior.priors.denoiser import SlicePrior
+from voxprior.training.config import FitConfig, read_config
+from voxprior.training.data import Subject, load_subjects
+from voxprior.training.examples import Batch, Examples
+from voxprior.training.loss import denoising_loss, noise_levels
+from voxprior.training.validate import validate
+
+CHECKPOINT = "checkpoint.safetensors"
+LOG = "log.jsonl"
+
+
+class Run:
+    """The state of a training: weights, their average, the optimiser, and the steps done.
+
+    ``save`` and ``resume`` carry all of it; examples and noise are functions of (seed, step), so nothing else is state.
+    """
+
+    def __init__(self, config: FitConfig) -> None:
+        torch.manual_seed(config.seed)
+        self.config = config
+        self.prior = SlicePrior(config.prior).to(memory_format=torch.channels_last)
+        if config.start is not None:
+            from voxprior.priors.weights import load
+
+            self.prior.load_state_dict(load(str(config.start)).prior.state_dict())
+        self.average = deepcopy(self.prior).requires_grad_(False)
+        self.optimiser = torch.optim.AdamW(
+            self.prior.parameters(), lr=config.rate, weight_decay=config.weight_decay, betas=(0.9, 0.99)
+        )
+        self.step = 0
+        self.seconds = 0.0
+
+    def rate(self) -> float:
+        """Learning rate of the current step: warm-up, level, linear decay to zero."""
+        c = self.config
+        left = (c.steps - self.step) / max(1, c.decay)
+        return c.rate * min(1.0, (self.step + 1) / max(1, c.warmup), max(left, 0.0))
+
+    def save(self, path: Path) -> None:
+        """Write everything to ``path``, atomically."""
+        tensors: dict[str, Tensor] = {}
+        for prefix, module in (("model.", self.prior), ("ema.", self.average)):
+            tensors |= {prefix + k: v.detach().cpu().contiguous() for k, v in module.state_dict().items()}
+        for i, values in self.optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser.{i}.{k}": torch.as_tensor(v).cpu().contiguous() for k, v in values.items()}
+        metadata = {"step": str(self.step), "seconds": str(self.seconds), "prior": self.config.prior.model_dump_json()}
+        temporary = path.with_name(path.name + ".part")
+        save_file(tensors, temporary, metadata)
+        os.replace(temporary, path)
+
+    def resume(self, path: Path) -> None:
+        """Take up what :meth:`save` wrote. Raises :class:`InputError` when it is of another network."""
+        with safe_open(path, framework="pt") as archive:
+            metadata, tensors = archive.metadata(), {k: archive.get_tensor(k) for k in archive.keys()}
+        if metadata["prior"] != self.config.prior.model_dump_json():
+            raise InputError(f"{path}: is of another network than the settings; give another output folder")
+        for prefix, module in (("model.", self.prior), ("ema.", self.average)):
+            module.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
+        state: dict[int, dict[str, Any]] = {}
+        for key, value in tensors.items():
+            if key.startswith("optimiser."):
+                _, index, name = key.split(".", 2)
+                state.setdefault(int(index), {})[name] = value
+        full = self.optimiser.state_dict()
+        full["state"] = state
+        self.optimiser.load_state_dict(full)
+        self.step, self.seconds = int(metadata["step"]), float(metadata["seconds"])
+
+
+class Stream(torch.utils.data.Dataset[Batch]):
+    """Batches by step, for a DataLoader that prepares them beside the training."""
+
+    def __init__(self, examples: Examples, seed: int, size: int, rank: int, world: int) -> None:
+        self.examples, self.seed, self.size, self.rank, self.world = examples, seed, size, rank, world
+
+    def __getitem__(self, step: int) -> Batch:
+        return self.examples.batch(self.seed, step * self.world + self.rank, self.size)
+
+
+def main(path: Path, minutes: float | None = None, **overrides: Any) -> Path:
+    """Train as the YAML file ``path`` says; stop after ``minutes`` if given; return the checkpoint.
+
+    An output folder that holds a checkpoint is resumed. Raises :class:`InputError` for wrong settings or data.
+    """
+    return fit(read_config(path, **overrides), minutes)
+
+
+def fit(config: FitConfig, minutes: float | None = None) -> Path:
+    """Train a slice prior; see :func:`main`."""
+    from lightning_fabric import Fabric
+
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    subjects = load_subjects(config.data, ("fit",))
+    held = load_subjects(config.data, ("tune",))
+    config.output.mkdir(parents=True, exist_ok=True)
+    checkpoint = config.output / CHECKPOINT
+    run = Run(config)
+    if checkpoint.is_file():
+        run.resume(checkpoint)
+    fabric = Fabric(accelerator=config.accelerator, devices="auto" if config.accelerator != "cpu" else 1,
+                    precision=config.precision)
+    fabric.launch()
+    run.average.to(fabric.device)
+    model, run.optimiser = fabric.setup(run.prior, run.optimiser)
+    model.mark_forward_method("raw")
+    examples = Examples(subjects, config.examples, config.prior.seen, config.prior.image_std)
+    stream = Stream(examples, config.seed, config.batch, fabric.global_rank, fabric.world_size)
+    started, before, last = time.monotonic(), run.seconds, []
+    for batch in _batches(stream, run.step, config):
+        last.append(_train_step(fabric, model, run, batch))
+        run.seconds = before + time.monotonic() - started
+        over = minutes is not None and time.monotonic() - started > 60 * minutes
+        final = over or run.step == config.steps
+        if fabric.is_global_zero and (run.step % config.save_every == 0 or final):
+            run.save(checkpoint)
+            _log(config.output, {"step": run.step, "seconds": round(run.seconds, 1), "rate": run.rate(),
+                                 "loss": float(np.mean(last))})
+            last = []
+        if fabric.is_global_zero and (run.step % config.validate_every == 0 or final):
+            _validate(run, held, config.output)
+        if final:
+            break
+    return checkpoint
+
+
+def _batches(stream: Stream, first: int, config: FitConfig) -> Iterator[Batch]:
+    steps = range(first, config.steps)
+    if config.workers == 0:
+        yield from (stream[step] for step in steps)
+    else:
+        yield from torch.utils.data.DataLoader(
+            stream, batch_size=None, sampler=steps, num_workers=config.workers, prefetch_factor=8
+        )
+
+
+def _train_step(fabric: Any, model: Any, run: Run, batch: Batch) -> float:
+    config = run.config
+    generator = torch.Generator().manual_seed(config.seed * 1_000_003 + run.step * fabric.world_size + fabric.global_rank)
+    sigma = noise_levels(batch, run.prior, config.noise_spread, generator)
+    noise = torch.randn(batch.truth.shape, generator=generator)
+    moved = Batch(*(t.to(fabric.device) for t in batch))
+    for group in run.optimiser.param_groups:
+        group["lr"] = run.rate()
+    loss = denoising_loss(model, moved, sigma.to(fabric.device), noise.to(fabric.device), config.variance_weight)
+    fabric.backward(loss.total)
+    fabric.clip_gradients(model, run.optimiser, max_norm=config.clip)
+    run.optimiser.step()
+    run.optimiser.zero_grad(set_to_none=True)
+    run.step += 1
+    # The average follows quickly at first, so that early validations are not of the initial weights.
+    decay = min(config.ema, (1 + run.step) / (10 + run.step))
+    with torch.no_grad():
+        for mean, value in zip(run.average.parameters(), run.prior.parameters(), strict=True):
+            mean.lerp_(value.detach(), 1 - decay)
+    return float(loss.error.mean())
+
+
+def _validate(run: Run, held: list[Subject], output: Path) -> None:
+    import matplotlib.image
+
+    average = deepcopy(run.average).to("cpu").float()
+    scores = validate(average, held)
+    gains = {f"{s.subject} x{s.factor}": round(s.psnr - s.cubic, 3) for s in scores}
+    _log(output, {"step": run.step, "seconds": round(run.seconds, 1), "gain": gains})
+    for s in scores:
+        name = f"{s.subject}-x{s.factor}.png"
+        matplotlib.image.imsave(output / name, s.picture, cmap="gray", vmin=0, vmax=1)
+    _tensorboard(output, run.step, gains)
+
+
+def _log(output: Path, values: dict[str, Any]) -> None:
+    with (output / LOG).open("a", encoding="utf-8") as stream:
+        stream.write(json.dumps(values) + "\n")
+    if "loss" in values:
+        _tensorboard(output, values["step"], {"loss": values["loss"], "rate": values["rate"]})
+
+
+def _tensorboard(output: Path, step: int, values: dict[str, float]) -> None:
+    from torch.utils.tensorboard import SummaryWriter
+
+    with SummaryWriter(str(output / "tensorboard")) as writer:
+        for name, value in values.items():
+            writer.add_scalar(name.replace(" ", "/"), value, step)

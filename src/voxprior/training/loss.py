@@ -1,0 +1,52 @@
+"""The training objective of a slice prior."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from voxprior.priors.denoiser import SlicePrior, precondition
+from voxprior.training.examples import Batch
+
+TAIL = 0.1
+"""Share of noise levels drawn log-uniformly over the whole trained range."""
+
+
+class Loss(NamedTuple):
+    """``total`` to minimise; ``error``: mean squared error in the network's units, (n,)."""
+
+    total: Tensor
+    error: Tensor
+
+
+def noise_levels(batch: Batch, prior: SlicePrior, spread: float, generator: torch.Generator) -> Tensor:
+    """Noise level of each example, (n,): about the data's own spread; the largest one for mean examples."""
+    c = prior.config
+    n = len(batch.spread)
+    centre = torch.log(batch.spread) + spread * torch.randn(n, generator=generator)
+    low, high = torch.log(torch.tensor([c.sigma_min, c.sigma_max]))
+    uniform = low + (high - low) * torch.rand(n, generator=generator)
+    sigma = torch.where(torch.rand(n, generator=generator) < TAIL, uniform, centre).exp()
+    return torch.where(batch.kind == 0, torch.full((n,), c.sigma_max), sigma.clamp(c.sigma_min, c.sigma_max))
+
+
+def denoising_loss(
+    prior: SlicePrior, batch: Batch, sigma: Tensor, noise: Tensor, variance_weight: float
+) -> Loss:
+    """EDM's weighted error of D, which is the plain error of F, and the likelihood of the log-variance head.
+
+    Mean examples (kind 0) have a noisy input that is exactly m. ``noise``: standard normal, shape of the truth. The
+    variance head learns from the error but does not change what the mean learns from its own term.
+    """
+    c = precondition(sigma, batch.spread, (prior.config.sigma_min, prior.config.sigma_max))
+    inner = slice(prior.config.halo, prior.config.halo + prior.config.slab)
+    noisy = batch.truth + sigma[:, None, None, None] * noise
+    u = torch.where((batch.kind == 0)[:, None, None, None], torch.zeros_like(noisy), noisy - batch.m)
+    f, variance = prior.raw(c.inp * u, batch.m, batch.phase, c.label, batch.vector)
+    target = (batch.truth[:, inner] - batch.m[:, inner] - c.skip * u[:, inner]) / c.out
+    square = (target - f).square()
+    error = square.mean(dim=(1, 2, 3))
+    likelihood = (torch.exp(-variance) * square.detach() + variance).mean()
+    return Loss(error.mean() + variance_weight * likelihood, error.detach())
