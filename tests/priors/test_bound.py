@@ -70,10 +70,26 @@ def test_number_of_slabs_at_once_does_not_change_the_answer() -> None:
     assert torch.allclose(whole, single, atol=1e-5) and few == many == 2
 
 
-def test_slabs_come_apart_and_together() -> None:
-    """Cutting with a halo and putting the inner slices together is the identity, for odd sizes too."""
+def test_the_mean_is_the_denoiser_at_the_largest_level() -> None:
+    """The mean mode is the average over planes of D at sigma_max with x = m."""
     bound = _bind(_image(11, 5, 9), np.diag([1.0, 3.0, 1.0, 1.0]), 1)
-    for normal in bound.normals:
-        x = torch.rand(2, *bound.m.shape[1:])
-        slabs = bound.slabs(x, normal)
-        assert torch.equal(bound.whole(slabs[:, 2:4], normal, 2), x)
+    planes = [bound.denoiser(n)(bound.m, bound.prior.config.sigma_max) for n in bound.normals]
+    assert torch.allclose(bound.mean()[0], torch.stack(planes).mean(0), atol=1e-5)
+
+
+def test_the_inner_measurement_is_that_of_the_turned_volume() -> None:
+    """Degrading in RAS order gives the turned slices, also for a profile that is not symmetric."""
+    y = _image(8, 5, 9)
+    affine = np.diag([1.0, -3.0, 1.0, 1.0])
+    g = SliceGeometry(1, 5, 3.0, 3.0, 15, 1.0, PROFILE)
+    operator = Separable.from_slices(g, (8, 5, 9))
+    bound = BoundPrior(_prior(), Measurement(operator, y, None, fine_affine(affine, g)))
+    x = torch.rand(1, *operator.shape)
+    assert torch.allclose(bound.measurement.operator.apply(bound.enter(x)), bound.enter(operator.apply(x)), atol=1e-5)
+
+
+def test_other_operators_are_refused() -> None:
+    """A slice prior cannot be bound to an operator without slices, or to slices without a place."""
+    y = _image(8, 5, 9)
+    with pytest.raises(TypeError, match="slices"):
+        BoundPrior(_prior(), Measurement(Separable({}, (8, 5, 9)), y, None, np.eye(4)))

@@ -32,9 +32,7 @@ class Estimate(NamedTuple):
 class Guided(Protocol):
     """A prior that knows the measurement: the estimate at one row, and what it wants to remember at the next."""
 
-    def __call__(
-        self, x: Tensor, step: Step, memory: Mapping[str, Tensor]
-    ) -> tuple[Estimate, Mapping[str, Tensor]]:
+    def __call__(self, x: Tensor, step: Step, memory: Mapping[str, Tensor]) -> tuple[Estimate, Mapping[str, Tensor]]:
         """Estimate at the state x (sample, *space) of noise std ``step.sigma``."""
         ...
 
@@ -105,8 +103,6 @@ class _AsDenoiser:
         return pullback(self, x, sigma, cotangent)
 
 
-def as_denoiser(
-    guided: Guided, plane: int = 0, sigma_range: tuple[float, float] = (0.0, math.inf)
-) -> Denoiser:
+def as_denoiser(guided: Guided, plane: int = 0, sigma_range: tuple[float, float] = (0.0, math.inf)) -> Denoiser:
     """D_y at any (x, sigma) as a denoiser of its own, without memory of other rows."""
     return _AsDenoiser(guided, plane, sigma_range)

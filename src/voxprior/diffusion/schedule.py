@@ -154,6 +154,10 @@ def alternating(planes: int) -> PlaneRule:
     return lambda i, n: (n - 1 - i) % planes
 
 
+SINGLE = alternating(1)
+"""The rule of a prior that has no planes."""
+
+
 def drawn(shares: Sequence[float], seed: int) -> PlaneRule:
     """Plane p with probability ``shares[p]``, a function of (seed, grid step); the last grid step on plane 0."""
     if any(share < 0 for share in shares) or abs(sum(shares) - 1) > SHARE_SLACK:
@@ -167,7 +171,7 @@ def drawn(shares: Sequence[float], seed: int) -> PlaneRule:
 
 
 def schedule(
-    grid: Sequence[float], solver: Solver = euler, plane: PlaneRule = alternating(1), snr: float | None = None
+    grid: Sequence[float], solver: Solver = euler, plane: PlaneRule = SINGLE, snr: float | None = None
 ) -> tuple[Step, ...]:
     """The rows of a run over ``grid`` (falling noise levels in image units, the last 0), in float64.
 

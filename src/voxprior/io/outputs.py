@@ -95,7 +95,7 @@ def _write(path: Path, pieces: Iterable[bytes], size: int, *, compressed: bool) 
                 with gzip.GzipFile("", "wb", GZIP_LEVEL, raw, mtime=0) as packed:
                     packed.writelines(pieces)
         except OSError as error:
-            raise lack_of_space(error, path.parent, "up to", size) or error from error
+            raise lack_of_space(error, shown(path.parent), "up to", size) or error from error
 
 
 @contextmanager

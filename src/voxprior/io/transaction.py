@@ -30,7 +30,7 @@ def is_staged(path: Path) -> bool:
     return path.name.startswith(PREFIX)
 
 
-def lack_of_space(error: BaseException | None, folder: Path, bound: str, size: int) -> InputError | None:
+def lack_of_space(error: BaseException, folder: str, bound: str, size: int) -> InputError | None:
     """What to tell the user when ``error`` means that ``folder`` is full; None for other errors.
 
     ``bound`` (``up to``, ``more than``) and ``size``, bytes, say what is needed.
@@ -38,7 +38,7 @@ def lack_of_space(error: BaseException | None, folder: Path, bound: str, size: i
     if not isinstance(error, OSError) or error.errno not in _NO_SPACE:
         return None
     return InputError(
-        f"{shown(folder)}: {_NO_SPACE[error.errno]}, {bound} {size / 1e6:.3g} MB are needed; "
+        f"{folder}: {_NO_SPACE[error.errno]}, {bound} {size / 1e6:.3g} MB are needed; "
         "free some or write elsewhere (nothing was left behind)"
     )
 
@@ -101,21 +101,27 @@ class Transaction:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        size = sum(_size(s.temporary) for s in self._staged)
-        folder = self._staged[-1].target.parent if self._staged else Path()
+        told: InputError | None = None
         try:
             if error is None:
                 self._commit()
+            else:
+                told = self._lack_of_space(error)
         except OSError as failure:
-            told = lack_of_space(failure, folder, "more than", size)
-            raise told or InputError(
-                f"{shown(folder)}: cannot write the outputs ({failure.strerror})"
+            raise self._lack_of_space(failure) or InputError(
+                f"{self._folder()}: cannot write the outputs ({failure.strerror}); write elsewhere"
             ) from failure
         finally:
             _uninterrupted(self._discard)
-        told = lack_of_space(error, folder, "more than", size)
         if told is not None:
             raise told from error
+
+    def _folder(self) -> str:
+        return shown(self._staged[-1].target.parent) if self._staged else "."
+
+    def _lack_of_space(self, error: BaseException) -> InputError | None:
+        size = sum(_size(staged.temporary) for staged in self._staged)
+        return lack_of_space(error, self._folder(), "more than", size)
 
     def _require_writable(self, target: Path) -> None:
         name = shown(target)
@@ -137,7 +143,7 @@ class Transaction:
     def _commit(self) -> None:
         for staged in self._staged:
             _sync(staged.temporary, os.O_RDWR)
-            if _size(staged.temporary) == 0:
+            if staged.temporary.stat().st_size == 0:
                 raise RuntimeError(f"{staged.target.name} was asked for and never written")
         try:
             for staged in self._staged:
@@ -212,7 +218,7 @@ def _create(path: Path) -> None:
     try:
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
     except OSError as error:
-        raise lack_of_space(error, path.parent, "more than", 0) or InputError(
+        raise lack_of_space(error, shown(path.parent), "more than", 0) or InputError(
             f"{shown(path.parent)}: cannot write into this folder ({error.strerror}); give another one"
         ) from None
 

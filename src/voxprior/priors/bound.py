@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from voxprior.operators.base import Measurement
@@ -15,6 +17,7 @@ from voxprior.operators.separable import Separable, along
 from voxprior.priors.condition import Interpolation, describe, interpolate, world_axes
 from voxprior.priors.denoiser import SlicePrior
 from voxprior.priors.intensity import intensity_scale
+from voxprior.priors.planes import Slabs, Slicewise, slicewise
 from voxprior.volume import SliceGeometry
 
 OBLIQUE_DEGREES = 20.0
@@ -32,7 +35,7 @@ class Frame(NamedTuple):
     oblique: bool
 
 
-def frame(affine: np.ndarray) -> Frame:
+def frame(affine: NDArray[np.float64]) -> Frame:
     """Orientation of an image grid from its 4 x 4 affine."""
     world = world_axes(affine)
     direction = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
@@ -51,8 +54,9 @@ def _turned(g: SliceGeometry) -> SliceGeometry:
 class BoundPrior:
     """What a :class:`SlicePrior` needs to work on the volume behind one slice stack.
 
-    Works on the priors' intensity scale and in RAS order: :meth:`enter` and :meth:`leave` convert volumes
-    (sample, *space). ``noise``: std of a slice value in input units.
+    Everything inside is on the priors' intensity scale and in RAS order, :attr:`measurement` too; :meth:`enter` and
+    :meth:`leave` convert volumes (sample, *space). ``voxels``: slice voxels of one network call.
+    Raises TypeError when the operator is not a slice stack with a place in the patient.
     """
 
     def __init__(self, prior: SlicePrior, measurement: Measurement, voxels: int = VOXELS_AT_ONCE) -> None:
@@ -63,11 +67,13 @@ class BoundPrior:
         self.frame = frame(measurement.affine)
         self.slices = _turned(operator.slices) if operator.slices.axis in self.frame.flips else operator.slices
         self.scale = intensity_scale(measurement.y.numpy(force=True))
-        noise = measurement.sigma if isinstance(measurement.sigma, (int, float)) else 0.0
+        noise = measurement.sigma if isinstance(measurement.sigma, int | float) else 0.0
         self.noise = float(noise) / self.scale
         self.way: Interpolation = interpolate(self.slices, self.noise)
-        y = self.enter(measurement.y)
-        self.m = along(y, self.way.matrix, self.slices.axis)
+        turned = Separable({self.slices.axis: self.slices.matrix()}, operator.shape, self.slices)
+        self.measurement = Measurement(turned, self.enter(measurement.y), self.noise or None)
+        self.m = along(self.measurement.y, self.way.matrix, self.slices.axis)
+        self._phase = torch.from_numpy(self.way.phase).to(self.m)[None]
 
     def enter(self, x: Tensor) -> Tensor:
         """Input units and array order to the priors' scale and RAS order."""
@@ -88,43 +94,51 @@ class BoundPrior:
         columns = 3 - rows - normal
         plane = None if self.frame.oblique else (self.frame.world[rows], self.frame.world[columns])
         voxel = (self.frame.voxel[rows], self.frame.voxel[columns], self.frame.voxel[normal])
-        return torch.from_numpy(describe(self.slices, voxel, plane, self.noise))
+        return torch.from_numpy(describe(self.slices, voxel, plane, self.noise)).to(self.m)
 
-    def slabs(self, x: Tensor, normal: int) -> Tensor:
-        """Cut (sample, *space) into slabs (sample * pieces, seen, rows, columns); the edge slice is repeated."""
-        c = self.prior.config
-        x = x.movedim((normal + 1, self.slices.axis + 1), (1, 2))
-        n = x.shape[1]
-        index = torch.arange(-c.halo, -(-n // c.slab) * c.slab + c.halo).clamp(0, n - 1)
-        return x[:, index].unfold(1, c.seen, c.slab).movedim(-1, 2).flatten(0, 1)
+    def slabs(self, normal: int) -> Slabs:
+        """How the volume is cut into slabs normal to array axis ``normal``, rows along the slice axis."""
+        return Slabs(normal, self.slices.axis, self.prior.config.slab, self.prior.config.halo)
 
-    def whole(self, slabs: Tensor, normal: int, samples: int) -> Tensor:
-        """Put restored slabs (sample * pieces, slab, rows, columns) together: (sample, *space)."""
-        n = self.m.shape[normal + 1]
-        x = slabs.reshape(samples, -1, *slabs.shape[2:])[:, :n]
-        return x.movedim((1, 2), (normal + 1, self.slices.axis + 1))
+    def denoiser(self, normal: int) -> Slicewise:
+        """D(x, sigma | measurement) of volumes (sample, *space) from the slices normal to ``normal``."""
+        slabs, vector = self.slabs(normal), self.vector(normal)
 
+        def denoise(x: Tensor, sigma: float, start: list[int], sample: list[int]) -> Tensor:
+            m = slabs.cut(self.m, [0] * len(start), start)
+            noise, spread = (torch.full((len(start),), v).to(x) for v in (sigma, self.way.residual))
+            phase = self._phase.expand(len(start), -1, -1)
+            return self.prior(x, m, phase, noise, spread, vector.expand(len(start), -1)).mean
+
+        config = self.prior.config
+        return slicewise(denoise, slabs, (config.sigma_min, config.sigma_max), self._batch(normal))
+
+    @torch.no_grad()
     def mean(self, progress: Callable[[int, int], None] | None = None) -> tuple[Tensor, Tensor, int]:
-        """The mean estimate and its std, (1, *space) on the priors' scale, averaged over planes, and network
-        calls: a pass over the volume is one call, however many pieces memory cuts it into."""
-        means, stds, done = [], [], 0
-        total = sum(-(-self.m.shape[n + 1] // self.prior.config.slab) for n in self.normals)
-        for normal in self.normals:
-            slabs = self.slabs(self.m, normal)
-            size = max(1, self.voxels // (slabs.shape[2] * slabs.shape[3] * self.prior.config.slab))
-            phase = torch.from_numpy(self.way.phase).float()[None]
-            spread, vector = torch.tensor([self.way.residual]), self.vector(normal)[None]
-            parts = []
-            for piece in slabs.split(size):
-                k = len(piece)
-                parts.append(
-                    self.prior.regress(
-                        piece, phase.expand(k, -1, -1), spread.expand(k), vector.expand(k, -1)
-                    )
-                )
-                done += k
-                if progress is not None:
-                    progress(done, total)
-            means.append(self.whole(torch.cat([p.mean for p in parts]), normal, 1))
-            stds.append(self.whole(torch.cat([p.std for p in parts]), normal, 1))
-        return torch.stack(means).mean(0), torch.stack(stds).mean(0), len(self.normals)
+        """The mean estimate and its std, (1, *space), averaged over planes, and network calls.
+
+        A pass over the volume is one call, however many pieces memory cuts it into.
+        """
+        total = torch.zeros_like(self.m), torch.zeros_like(self.m)
+        pieces = [(n, z) for n in self.normals for z in self._pieces(n)]
+        for done, (normal, start) in enumerate(pieces, 1):
+            slabs, k = self.slabs(normal), len(start)
+            m = slabs.cut(self.m, [0] * k, start)
+            spread = torch.full((k,), self.way.residual).to(m)
+            found = self.prior.regress(m, self._phase.expand(k, -1, -1), spread, self.vector(normal).expand(k, -1))
+            for volume, part in zip(total, found, strict=True):
+                slabs.add(part, volume, [0] * k, start)
+            if progress is not None:
+                progress(done, len(pieces))
+        share = 1 / len(self.normals)
+        return total[0] * share, total[1] * share, len(self.normals)
+
+    def _batch(self, normal: int) -> int:
+        """Slabs normal to ``normal`` that one network call may hold."""
+        area = math.prod(self.m.shape[1:]) // self.m.shape[normal + 1]
+        return max(1, self.voxels // (area * self.prior.config.slab))
+
+    def _pieces(self, normal: int) -> list[list[int]]:
+        starts = list(self.slabs(normal).starts(self.m.shape[normal + 1]))
+        size = self._batch(normal)
+        return [starts[i : i + size] for i in range(0, len(starts), size)]

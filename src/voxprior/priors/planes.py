@@ -73,6 +73,13 @@ class Slabs:
             room = whole[k, z : z + self.slab]
             room.copy_(slab[: room.shape[0]])
 
+    def add(self, slabs: Tensor, x: Tensor, sample: list[int], start: list[int]) -> None:
+        """Like :meth:`put`, but add to what is there."""
+        whole = self.view(x)
+        for slab, k, z in zip(slabs, sample, start, strict=True):
+            room = whole[k, z : z + self.slab]
+            room.add_(slab[: room.shape[0]])
+
 
 @dataclass(frozen=True)
 class Slicewise:
@@ -116,9 +123,7 @@ class Slicewise:
             yield list(sample), list(start)
 
 
-def slicewise(
-    denoise: SlabDenoiser, slabs: Slabs, sigma_range: tuple[float, float], batch: int = BATCH
-) -> Slicewise:
+def slicewise(denoise: SlabDenoiser, slabs: Slabs, sigma_range: tuple[float, float], batch: int = BATCH) -> Slicewise:
     """A denoiser of volumes from one of slabs; the result does not depend on ``batch``, the slabs of one call."""
     if batch < 1:
         raise InputError(f"{batch} slabs a call; give at least 1")

@@ -1,0 +1,1 @@
+"""The YAML that made each of the committed weights."""

@@ -1,0 +1,1 @@
+"""A real head, cropped, for the demonstration and for tests; see NOTICE."""

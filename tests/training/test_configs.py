@@ -1,0 +1,35 @@
+"""The YAML files that the package carries are valid settings."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from voxprior.networks.unet import UNet
+from voxprior.priors.weights import bundled
+from voxprior.training.config import read_config
+
+CONFIGS = sorted(Path(str(files("voxprior.configs"))).rglob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
+def test_every_config_is_valid_and_its_network_can_be_built(path: Path) -> None:
+    """Settings validate, and the network they describe exists."""
+    config = read_config(path)
+    assert UNet(config.prior.unet().model_copy(update={"channels": (8,) * len(config.prior.channels)})).multiply_adds > 0
+
+
+def test_the_shipped_prior_is_within_its_budget() -> None:
+    """At most 64 thousand multiply-adds an output voxel, both planes together."""
+    assert 2 * bundled()["head-slices"]["multiply_adds_per_voxel_and_plane"] <= 64_000
+
+
+def test_the_shipped_weights_were_made_by_the_shipped_config() -> None:
+    """Card and YAML agree on the network, the examples and the length of the training."""
+    card = bundled()["head-slices"]
+    config = read_config(next(p for p in CONFIGS if p.stem == "head-slices"))
+    assert card["config"] == config.prior.model_dump(mode="json")
+    for key in ("examples", "steps", "batch", "rate", "seed", "ema"):
+        assert card["training"]["settings"][key] == config.model_dump(mode="json")[key]
