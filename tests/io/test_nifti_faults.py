@@ -146,7 +146,11 @@ CASES: dict[str, tuple[str, bytes, str]] = {
     "60000 cubed": ("a.nii", nifti(HUGE2), "60000 x 60000 x 60000"),
     "60000 cubed gz": ("a.nii.gz", gzip.compress(nifti(HUGE2)), "60000 x 60000 x 60000"),
     "60000 cubed mgz": ("a.mgz", gzip.compress(mgh((60000, 60000, 60000, 1))), "60000 x 60000 x 60000"),
-    "more than deflate can hold": ("a.nii.gz", gzip.compress(nifti(header(shape=(500, 500, 500)))), "cannot hold"),
+    "more than deflate can hold": (
+        "a.nii.gz",
+        gzip.compress(nifti(header(shape=(500, 500, 500)))),
+        "cannot hold",
+    ),
 }
 
 
@@ -185,7 +189,9 @@ def test_a_name_with_control_characters_stays_on_one_line(tmp_path: Path) -> Non
 
 
 def test_gzip_cut_anywhere(tmp_path: Path) -> None:
-    """Guards against a scan that is half there: each shorter prefix of the file is refused, the whole is read."""
+    """Guards against a scan that is half there: each shorter prefix of the file is refused, the whole is
+    read.
+    """
     whole = gzip.compress(nifti(), mtime=0)
     path = tmp_path / "a.nii.gz"
     for length in range(1, len(whole)):
@@ -206,7 +212,7 @@ def test_a_flipped_bit_in_the_packed_voxels_is_found(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["a.nii", "a.nii.gz", "a.mgz"])
 def test_a_lying_header_costs_no_memory(tmp_path: Path, name: str) -> None:
-    """Guards the order of things: what the header claims is judged before anything is allocated or unpacked."""
+    """Guards the order of things: what the header claims is judged before anything is allocated."""
     body = mgh((60000, 60000, 60000, 1)) if name.endswith("mgz") else nifti(HUGE1)
     (tmp_path / name).write_bytes(body if name == "a.nii" else gzip.compress(body))
     tracemalloc.start()
@@ -279,4 +285,6 @@ def test_a_damaged_header_is_read_or_refused_never_more(
     except InputError as error:
         assert str(error).isprintable()
     else:
-        assert isinstance(volume, Volume) and np.isfinite(volume.data).all() and np.isfinite(volume.affine).all()
+        assert (
+            isinstance(volume, Volume) and np.isfinite(volume.data).all() and np.isfinite(volume.affine).all()
+        )

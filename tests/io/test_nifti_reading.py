@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import itertools
 from pathlib import Path
 
@@ -155,7 +156,9 @@ def test_a_sheared_affine_is_kept_in_the_sform_alone(tmp_path: Path) -> None:
 
 
 def test_a_coarse_quaternion_does_not_move_a_volume_that_had_only_a_qform(tmp_path: Path) -> None:
-    """Guards an oblique volume of qform only: near half a turn float32 quaternions misplace voxels by 0.1 mm."""
+    """Guards an oblique volume of qform only: near half a turn float32 quaternions misplace voxels by 0.1
+    mm.
+    """
     affine = affine_of(oblique(179.99))
     shape = (64, 64, 40)
     volume = Volume(noise(shape), affine, {"qform_code": 1, "sform_code": 0})
@@ -165,7 +168,9 @@ def test_a_coarse_quaternion_does_not_move_a_volume_that_had_only_a_qform(tmp_pa
 
 
 @pytest.mark.parametrize("move, expected", [(0.0, False), (0.05, False), (0.5, True)])
-def test_forms_that_disagree_are_told_and_the_sform_is_kept(tmp_path: Path, move: float, expected: bool) -> None:
+def test_forms_that_disagree_are_told_and_the_sform_is_kept(
+    tmp_path: Path, move: float, expected: bool
+) -> None:
     """Guards the choice between two contradicting forms, and silence within the tolerance."""
     image = nib.Nifti1Image(noise(), affine_of(oblique()))
     turned = image.affine.copy()
@@ -218,7 +223,13 @@ def test_frames_are_chosen_by_number(tmp_path: Path, kind: type, suffix: str) ->
     """Guards the choice of frames, their order, and that each knows its number."""
     data = noise((*SHAPE, 5)).astype(np.float32)
     source = save(tmp_path / f"in{suffix}", data, np.eye(4), kind)
-    for text, numbers in {"2": [2], "0,3": [0, 3], "3,0,3": [3, 0], "1-3": [1, 2, 3], "all": list(range(5))}.items():
+    for text, numbers in {
+        "2": [2],
+        "0,3": [0, 3],
+        "3,0,3": [3, 0],
+        "1-3": [1, 2, 3],
+        "all": list(range(5)),
+    }.items():
         volumes = read_frames(source, text)
         assert [v.header["frame"] for v in volumes] == numbers
         for volume, t in zip(volumes, numbers, strict=True):
@@ -234,7 +245,9 @@ def test_a_single_frame_of_four_or_five_dimensions_is_a_volume(tmp_path: Path) -
         assert read_volume(source).header["frame"] is None
 
 
-@pytest.mark.parametrize("name", ["with space.nii.gz", "Schädel-头-🧠.nii", "UPPER.NII.GZ", "n" * 240 + ".nii.gz"])
+@pytest.mark.parametrize(
+    "name", ["with space.nii.gz", "Schädel-头-🧠.nii", "UPPER.NII.GZ", "n" * 240 + ".nii.gz"]
+)
 def test_file_names_of_any_script_and_length(tmp_path: Path, name: str) -> None:
     """Guards reading and writing under names that are not plain ASCII, or as long as a name may be."""
     write_volume(tmp_path / name, Volume(noise(), np.eye(4)))
@@ -265,7 +278,9 @@ def test_volumes_larger_than_a_chunk_are_read_and_written_whole(
 
 
 @given(
-    data=arrays(np.float32, st.tuples(*[st.integers(2, 4)] * 3), elements=st.floats(-1e6, 1e6, width=32), unique=True),
+    data=arrays(
+        np.float32, st.tuples(*[st.integers(2, 4)] * 3), elements=st.floats(-1e6, 1e6, width=32), unique=True
+    ),
     numbers=st.lists(st.floats(-3, 3), min_size=12, max_size=12),
     suffix=st.sampled_from([".nii", ".nii.gz", ".mgz"]),
 )
@@ -289,3 +304,51 @@ def test_reading_needs_a_frame_that_is_there(tmp_path: Path) -> None:
     assert read_volume(source, 0).data.shape == SHAPE
     with pytest.raises(InputError, match="no frame 1"):
         read_volume(source, 1)
+
+
+def edited(path: Path, **fields: object) -> Path:
+    """The header of the NIfTI-1 file ``path`` with some of its fields replaced."""
+    content = path.read_bytes()
+    header = nib.Nifti1Header(content[:348], check=False)
+    for name, value in fields.items():
+        header[name] = value
+    path.write_bytes(header.binaryblock + content[348:])
+    return path
+
+
+def test_a_quaternion_that_is_no_rotation(tmp_path: Path) -> None:
+    """Guards against a wrong place from a damaged qform: the sform serves if there is one, and it is told."""
+    image = nib.Nifti1Image(noise(), affine_of(oblique()))
+    image.set_qform(image.affine, code=1)
+    image.set_sform(image.affine, code=1)
+    nib.save(image, tmp_path / "in.nii")
+    edited(tmp_path / "in.nii", quatern_b=1, quatern_c=1, quatern_d=1)
+    volume = read_volume(tmp_path / "in.nii")
+    assert volume.header["warnings"] == ("the qform is not valid; the sform is used",)
+    np.testing.assert_array_equal(volume.affine, nib.load(tmp_path / "in.nii").affine)
+    edited(tmp_path / "in.nii", sform_code=0)
+    with pytest.raises(InputError, match="qform is singular or not finite"):
+        read_volume(tmp_path / "in.nii")
+
+
+def test_a_qfac_of_zero_means_one(tmp_path: Path) -> None:
+    """Guards the rule of the format for writers that leave pixdim[0] empty."""
+    image = nib.Nifti1Image(noise(), affine_of(oblique()))
+    image.set_qform(image.affine, code=1)
+    image.set_sform(None, code=0)
+    nib.save(image, tmp_path / "in.nii")
+    expected = read_volume(tmp_path / "in.nii").affine
+    np.testing.assert_array_equal(
+        read_volume(edited(tmp_path / "in.nii", pixdim=[0, *image.header["pixdim"][1:]])).affine, expected
+    )
+
+
+def test_mgz_without_orientation_is_told(tmp_path: Path) -> None:
+    """Guards goodRASFlag 0, where FreeSurfer assumes a coronal volume."""
+    source = save(tmp_path / "in.mgz", noise(), np.eye(4), nib.MGHImage)
+    content = bytearray(gzip.decompress(source.read_bytes()))
+    content[28:30] = b"\0\0"
+    source.write_bytes(gzip.compress(bytes(content)))
+    volume = read_volume(source)
+    assert any("guess" in w for w in volume.header["warnings"])
+    assert volume.axcodes == ("L", "I", "A")

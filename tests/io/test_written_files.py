@@ -116,7 +116,7 @@ def test_names_beside_an_image() -> None:
 
 
 def test_json_is_sorted_readable_and_plain(tmp_path: Path) -> None:
-    """Guards sidecars: sorted keys, numpy numbers as numbers, text of any script, undecodable names, no NaN."""
+    """Guards sidecars: sorted keys, numpy numbers as numbers, text of any script, undecodable names."""
     values = {"b": np.float32(0.5), "a": np.arange(3), "ü": "头", "raw": "x\udcff", "n": np.int64(7)}
     write_json(tmp_path / "a.json", values)
     text = (tmp_path / "a.json").read_text("utf-8")

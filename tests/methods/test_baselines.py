@@ -23,7 +23,7 @@ def _geometry(axis=2, count=8, factor=5, gap=0, profile="box"):
 def _measure(truth, g):
     shape = tuple(g.count if a == g.axis else n for a, n in enumerate(truth.shape))
     operator = Separable.from_slices(g, shape)
-    return Measurement(operator, operator.apply(torch.as_tensor(truth, dtype=torch.float32)[None]))
+    return Measurement(operator, operator.apply(torch.tensor(np.array(truth), dtype=torch.float32)[None]))
 
 
 def _run(method, measurement):

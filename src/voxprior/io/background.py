@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 SHELL = 8
-"""The outer eighth of each in-plane axis, on both sides, is looked at."""
+"""The outer eighth of each axis, on both sides, is looked at."""
 CUT = 3.0
 """Values up to this many sigma are taken for air; truncation is corrected for exactly."""
 ITERATIONS = 100

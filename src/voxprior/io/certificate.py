@@ -20,7 +20,7 @@ from voxprior.io.headers import largest_shift
 from voxprior.io.names import image_suffix, shown
 from voxprior.io.nifti import load_frames
 from voxprior.io.outputs import file_digest, sidecar_path, voxel_digest
-from voxprior.volume import SliceGeometry, Volume, fine_affine
+from voxprior.volume import PROFILES, SliceGeometry, Volume, fine_affine
 
 __all__ = [
     "Check",
@@ -162,7 +162,10 @@ def _consistency(
         found = f"operator {geometry.count} from {geometry.fine_count}, output {result.data.shape}, "
         return [Check("residual", False, f"{stored:.6g}", found + f"input {measured.data.shape}")]
     shift = largest_shift(result.affine, fine_affine(measured.affine, geometry), result.data.shape)
-    residual, per_slice = slice_residual(geometry, result.data, measured.data)
+    with np.errstate(
+        invalid="ignore", over="ignore"
+    ):  # an altered file may hold NaN: the check fails, quietly
+        residual, per_slice = slice_residual(geometry, result.data, measured.data)
     claimed = np.array(certificate["residual_per_slice"], dtype=np.float64)
     worst = np.inf
     if claimed.shape == (geometry.count,):
@@ -214,6 +217,8 @@ def _certificate(output: Path) -> tuple[Mapping[str, Any], SliceGeometry]:
         lengths = (geometry.spacing, geometry.thickness, geometry.fine_spacing)
         if geometry.axis not in (0, 1, 2) or not all(isfinite(v) and v > 0 for v in lengths):
             raise ValueError("impossible operator")
+        if isinstance(geometry.profile, str) and geometry.profile not in PROFILES:
+            raise ValueError("impossible operator: unknown profile")
         float(certificate["residual"])
         np.array(certificate["residual_per_slice"], dtype=np.float64)
         Path(certificate["input"])

@@ -210,7 +210,11 @@ def _parse_mgh(block: bytes, name: str) -> Claim:
         raise InputError(
             f"{name}: MGH voxels of type {kind} are not supported; convert them to float"
         ) from None
-    placed = int.from_bytes(block[28:30], "big") > 0
+    placed = int.from_bytes(block[28:30], "big", signed=True) > 0
+    if (
+        not placed
+    ):  # coronal, as the format's description has it; nibabel's default is turned about left-right
+        header["Mdc"] = [[-1, 0, 0], [0, 0, -1], [0, 1, 0]]
     affine = np.array(header.get_affine(), dtype=np.float64)
     require_regular(affine, name, "affine")
     warnings = () if placed else ("the header has no orientation: left, right and the origin are a guess",)

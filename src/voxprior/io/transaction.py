@@ -80,7 +80,7 @@ class Transaction:
             try:
                 _create(probe)
             finally:
-                _uninterrupted(partial(probe.unlink, missing_ok=True))
+                _uninterrupted(partial(_remove, probe))
 
     def path(self, target: Path) -> Path:
         """A temporary path beside ``target``, with its suffix, for the caller to write to."""
@@ -197,8 +197,7 @@ class Transaction:
         for staged in self._staged:
             # an older file that could not be put back is kept under its temporary name
             for path in (staged.temporary, staged.backup) if self._done else (staged.temporary,):
-                with suppress(OSError):
-                    path.unlink(missing_ok=True)
+                _remove(path)
 
 
 def _uninterrupted(action: Callable[[], None]) -> None:
@@ -221,6 +220,11 @@ def _create(path: Path) -> None:
         raise lack_of_space(error, shown(path.parent), "more than", 0) or InputError(
             f"{shown(path.parent)}: cannot write into this folder ({error.strerror}); give another one"
         ) from None
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):  # a read-only file system says so even of a file that is not there
+        path.unlink(missing_ok=True)
 
 
 def _same(target: Path, source: Path) -> bool:

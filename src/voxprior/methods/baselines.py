@@ -39,7 +39,7 @@ class Interpolation:
 
         Raises :class:`InputError` when the operator is not a stack of slices along one axis.
         """
-        operator, slices = slice_stack(measurement, self.name)
+        slices = slice_stack(measurement, self.name)
         mean = along(measurement.y, interpolation_matrix(slices, self.order), slices.axis)
         if progress is not None:
             progress(1, 1)
@@ -64,14 +64,14 @@ class Projected:
             return Result(measurement.operator.prox(start[None], measurement.y, 0.0)[0].contiguous())
 
 
-def slice_stack(measurement: Measurement, name: str) -> tuple[Separable, SliceGeometry]:
-    """The operator and geometry of one stack of slices; raises :class:`InputError` for any other measurement."""
+def slice_stack(measurement: Measurement, name: str) -> SliceGeometry:
+    """The geometry of one stack of slices; raises :class:`InputError` for any other measurement."""
     operator = measurement.operator
     if not isinstance(operator, Separable) or operator.slices is None or set(operator.matrices) != {operator.slices.axis}:
         raise InputError(f"--method {name} needs slices along one axis; choose another method for this job")
     if measurement.y.shape[0] != 1:
         raise InputError(f"--method {name} takes one scan and got {measurement.y.shape[0]}; restore them one by one")
-    return operator, operator.slices
+    return operator.slices
 
 
 _UNSER = "Unser, Splines: a perfect fit for signal and image processing, IEEE Signal Process. Mag. 16(6), 1999"

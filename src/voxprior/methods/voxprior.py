@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -27,11 +27,11 @@ LAST_SIGMA = 0.05
 """Last noise level before zero, in the same units."""
 ZETA = 0.5
 """Part of the noise that is drawn anew at each step."""
-BYTES_A_VOXEL = 400
-"""Memory of one slice voxel of a network call, measured; see docs/results.md."""
+BYTES_A_VOXEL = 600
+"""Memory of one slice voxel of a network call, measured on a 170 x 200 x 140 volume."""
 
 
-class Options(BaseModel):
+class Settings(BaseModel):
     """Settings of the method.
 
     ``mode``: ``mean`` (one pass a plane) or ``sample`` (posterior samples of ``steps`` calls each). ``samples``: how
@@ -53,7 +53,7 @@ class Voxprior:
     """Slice prior, proximal guidance, exact projection."""
 
     name = "voxprior"
-    Options: type[BaseModel] = Options
+    Options: ClassVar[type[BaseModel]] = Settings
     citation = "Voxprior: this package."
 
     def __init__(self) -> None:
@@ -91,14 +91,14 @@ class Voxprior:
         return self._loaded[name, device]
 
     def _mean(
-        self, bound: BoundPrior, measurement: Measurement, options: Options, rng: Noise, progress: Progress | None
+        self, bound: BoundPrior, measurement: Measurement, options: Settings, rng: Noise, progress: Progress | None
     ) -> dict[str, Any]:
         mean, std, calls = bound.mean(progress)
         restored = _consistent(bound.leave(mean).cpu(), measurement)
         return {"mean": restored[0], "std": (bound.leave(std).cpu()[0]), "calls": calls}
 
     def _sample(
-        self, bound: BoundPrior, measurement: Measurement, options: Options, rng: Noise, progress: Progress | None
+        self, bound: BoundPrior, measurement: Measurement, options: Settings, rng: Noise, progress: Progress | None
     ) -> dict[str, Any]:
         spread = bound.way.residual
         priors = [bound.denoiser(normal) for normal in bound.normals]
@@ -136,10 +136,11 @@ def _moved(measurement: Measurement, device: str) -> Measurement:
     return Measurement(measurement.operator, measurement.y.to(device), measurement.sigma, measurement.affine)
 
 
-def _precision(options: Options) -> AbstractContextManager[Any]:
+def _precision(options: Settings) -> AbstractContextManager[Any]:
     if options.precision == "float32":
         return nullcontext()
     return torch.autocast(torch.device(options.device).type, torch.bfloat16)
 
 
 voxprior = Voxprior()
+Options = Settings

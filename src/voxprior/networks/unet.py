@@ -74,7 +74,8 @@ class Block(nn.Module):
         """Return the refined features, same shape as x."""
         scale, shift = self.modulation(embedding).reshape(len(x), -1, *[1] * (x.ndim - 2)).chunk(2, dim=1)
         hidden = self.first(functional.silu(x)) * (1 + scale) + shift
-        return x + self.second(functional.silu(hidden))
+        refined: Tensor = x + self.second(functional.silu(hidden))
+        return refined
 
 
 class UNet(nn.Module):
@@ -92,8 +93,8 @@ class UNet(nn.Module):
         self.embedding = Embedding(config.features, config.width)
         self.stem = convolution(config.inputs * prod(config.stem), c[0], 3, padding=1)
         self.head = convolution(c[0], config.outputs * prod(config.stem), 3, padding=1)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
+        for part in self.head.parameters():
+            nn.init.zeros_(part)
         self.down = nn.ModuleList(
             convolution(a * prod(s), b, 1) for a, b, s in zip(c, c[1:], config.strides, strict=False)
         )
@@ -106,6 +107,14 @@ class UNet(nn.Module):
 
         self.encoder = nn.ModuleList(level(i) for i in range(len(c)))
         self.decoder = nn.ModuleList(level(i) for i in range(len(c) - 1))
+        for parameter in self.parameters():
+            if parameter.ndim == d + 2:
+                parameter.data = parameter.data.contiguous(memory_format=self._memory)
+
+    @property
+    def _memory(self) -> torch.memory_format:
+        """Channels last is two to three times as quick on a processor."""
+        return torch.channels_last if self.config.dimensions == 2 else torch.channels_last_3d
 
     @property
     def multiple(self) -> tuple[int, ...]:
@@ -125,7 +134,7 @@ class UNet(nn.Module):
             total += density * sum(b.first.weight.numel() + b.second.weight.numel() for b in blocks)
             if i < len(self.down):
                 density /= prod(self.config.strides[i])
-                total += density * (self.down[i].weight.numel() + self.up[i].weight.numel())  # type: ignore[operator,union-attr]
+                total += density * (self.down[i].weight.numel() + self.up[i].weight.numel())  # type: ignore[operator]
         return total
 
     def forward(self, x: Tensor, label: Tensor, description: Tensor) -> Tensor:
@@ -135,7 +144,7 @@ class UNet(nn.Module):
         if any(pad):
             x = functional.pad(x, [v for p in reversed(pad) for v in (0, p)], mode="replicate")
         e = self.embedding(label, description)
-        memory = torch.channels_last if self.config.dimensions == 2 else torch.channels_last_3d
+        memory = self._memory
         h = self.stem(space_to_depth(x, self.config.stem).contiguous(memory_format=memory))
         skips = []
         for i, level in enumerate(self.encoder):
@@ -149,4 +158,6 @@ class UNet(nn.Module):
             for block in self.decoder[i]:  # type: ignore[attr-defined]
                 h = block(h, e)
         y = depth_to_space(self.head(h), self.config.stem)
-        return y[(..., *(slice(0, n) for n in size))]
+        for axis, n in enumerate(size, 2):
+            y = y.narrow(axis, 0, n)
+        return y

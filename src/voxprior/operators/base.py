@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -143,7 +143,7 @@ class Stack:
     def split(self, y: Tensor) -> list[Tensor]:
         """Cut joined data into those of each operator."""
         sizes = [int(np.prod(shape)) for shape in self.shapes]
-        pieces: Any = y.split(sizes, dim=1)
+        pieces = torch.split(y, sizes, dim=1)
         return [piece.reshape(-1, *shape) for piece, shape in zip(pieces, self.shapes, strict=True)]
 
     def apply(self, x: Tensor) -> Tensor:

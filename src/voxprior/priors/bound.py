@@ -22,7 +22,7 @@ from voxprior.volume import SliceGeometry
 
 OBLIQUE_DEGREES = 20.0
 """Tilt above which a slice is not told its anatomical plane."""
-VOXELS_AT_ONCE = 2_000_000
+VOXELS_AT_ONCE = 1_000_000
 """Slice voxels of one network call, unless a memory limit asks for fewer."""
 
 
@@ -102,16 +102,16 @@ class BoundPrior:
 
     def denoiser(self, normal: int) -> Slicewise:
         """D(x, sigma | measurement) of volumes (sample, *space) from the slices normal to ``normal``."""
-        slabs, vector = self.slabs(normal), self.vector(normal)
+        cut, vector = self.slabs(normal), self.vector(normal)
 
-        def denoise(x: Tensor, sigma: float, start: list[int], sample: list[int]) -> Tensor:
-            m = slabs.cut(self.m, [0] * len(start), start)
-            noise, spread = (torch.full((len(start),), v).to(x) for v in (sigma, self.way.residual))
+        def denoise(slabs: Tensor, sigma: float, start: list[int], sample: list[int]) -> Tensor:
+            m = cut.cut(self.m, [0] * len(start), start)
+            noise, spread = (torch.full((len(start),), v).to(slabs) for v in (sigma, self.way.residual))
             phase = self._phase.expand(len(start), -1, -1)
-            return self.prior(x, m, phase, noise, spread, vector.expand(len(start), -1)).mean
+            return self.prior.forward(slabs, m, phase, noise, spread, vector.expand(len(start), -1)).mean
 
         config = self.prior.config
-        return slicewise(denoise, slabs, (config.sigma_min, config.sigma_max), self._batch(normal))
+        return slicewise(denoise, cut, (config.sigma_min, config.sigma_max), self._batch(normal))
 
     @torch.no_grad()
     def mean(self, progress: Callable[[int, int], None] | None = None) -> tuple[Tensor, Tensor, int]:

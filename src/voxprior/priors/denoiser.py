@@ -112,7 +112,7 @@ class SlicePrior(nn.Module):
     def regress(self, m: Tensor, phase: Tensor, spread: Tensor, vector: Tensor) -> Denoised:
         """The mean estimate: the largest noise level with a noisy input that is exactly m."""
         sigma = torch.full_like(spread, self.config.sigma_max)
-        return self(m, m, phase, sigma, spread, vector)
+        return self.forward(m, m, phase, sigma, spread, vector)
 
 
 def label_step(sigma: float, following: float) -> float:

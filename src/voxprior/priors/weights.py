@@ -58,8 +58,7 @@ def load(name: str = DEFAULT) -> Weights:
     except (SafetensorError, ValidationError, RuntimeError, TypeError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{path.name}: does not fit the network of its card ({reason}); fetch it again") from None
-    prior = prior.eval().requires_grad_(False).to(memory_format=torch.channels_last)
-    return Weights(prior, card, str(card["name"]), digest)
+    return Weights(prior.eval().requires_grad_(False), card, str(card["name"]), digest)
 
 
 def read_card(path: Path) -> dict[str, Any]:

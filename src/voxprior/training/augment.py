@@ -50,7 +50,9 @@ def _mapped(image: Image, values: NDArray[np.float64]) -> Image:
     knots = np.linspace(0, 1.3, len(values))
     result = np.interp(image, knots, values).astype(np.float32)
     foreground = result[image > 0.1]
-    return result / np.float32(max(np.percentile(foreground, 99), 1e-3)) if foreground.size > 50 else image
+    if foreground.size <= 50:
+        return image
+    return np.asarray(result / max(float(np.percentile(foreground, 99)), 1e-3), dtype=np.float32)
 
 
 def _bias(shape: tuple[int, ...], rng: np.random.Generator) -> Image:

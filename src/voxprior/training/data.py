@@ -9,15 +9,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
-from nibabel.orientations import aff2axcodes
 from numpy.typing import NDArray
 from scipy.ndimage import spline_filter
 
 from voxprior.errors import InputError
 from voxprior.priors.intensity import intensity_scale
+from voxprior.volume import axis_codes
 
 _WORLD = {"L-R": 0, "A-P": 1, "I-S": 2}
 
@@ -69,12 +70,14 @@ def load_subjects(source: Path, roles: Iterable[str]) -> list[Subject]:
 
 def pack(source: Path, target: Path) -> int:
     """Write every MR volume and label map of the ``train`` split into one compressed file; return its bytes."""
-    arrays, index = {}, []
+    arrays: dict[str, NDArray[np.uint8]] = {}
+    index: list[list[Any]] = []
     for i, s in enumerate(_read_folder(source)):
         arrays[f"v{i}"] = s.codes
         index.append([s.name, s.role, s.modality, s.voxel, s.fine, s.labels])
     temporary = target.with_name(target.name + ".part.npz")
-    np.savez_compressed(temporary, index=np.frombuffer(json.dumps(index).encode(), dtype=np.uint8), **arrays)
+    arrays["index"] = np.frombuffer(json.dumps(index).encode(), dtype=np.uint8)
+    np.savez_compressed(temporary, allow_pickle=False, **arrays)
     temporary.replace(target)
     return target.stat().st_size
 
@@ -89,11 +92,11 @@ def _read_folder(folder: Path) -> Iterator[Subject]:
             if row["split"] != "train" or not (labels or row["file"].startswith("train/")):
                 continue
             image = nibabel.load(folder / row["file"])
-            canonical = nibabel.as_closest_canonical(image)
+            canonical: Any = nibabel.as_closest_canonical(image)  # type: ignore[no-untyped-call]
             data = np.asanyarray(canonical.dataobj)
             codes = np.ascontiguousarray(np.clip(np.rint(data), 0, 255).astype(np.uint8))
             zooms = [float(z) for z in canonical.header.get_zooms()[:3]]
-            if "".join(aff2axcodes(canonical.affine)) != "RAS":
+            if axis_codes(canonical.affine) != ("R", "A", "S"):
                 raise InputError(f"{row['file']}: axes cannot be brought to RAS order; check its affine")
             fine = (0, 1, 2) if labels else tuple(_WORLD[t] for t in row["fine_axes"].split() if t in _WORLD)
             yield Subject(

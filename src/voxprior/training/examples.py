@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from scipy.ndimage import map_coordinates
 from torch import Tensor
 
-from voxprior.priors.condition import FEATURES, describe, interpolate
+from voxprior.priors.condition import describe, interpolate
 from voxprior.training.augment import ContrastConfig, contrast, paint
 from voxprior.training.data import Subject
 from voxprior.volume import SliceGeometry
@@ -77,7 +77,7 @@ class Examples:
         rows = [self._example(np.random.default_rng((seed, step, i))) for i in range(size)]
         return Batch(*(torch.from_numpy(np.stack(column)) for column in zip(*rows, strict=True)))
 
-    def _example(self, rng: np.random.Generator) -> tuple[NDArray[np.generic], ...]:
+    def _example(self, rng: np.random.Generator) -> tuple[Any, ...]:
         c = self.config
         kind = int(rng.choice(3, p=c.kinds))
         slab = self._slab(rng, fine_rows=kind < 2)
@@ -93,7 +93,7 @@ class Examples:
             return truth, np.zeros_like(truth), blank, np.float32(self.image_std), vector, np.int64(kind)
         return *self._measured(slab, rng), np.int64(kind)
 
-    def _measured(self, slab: Slab, rng: np.random.Generator) -> tuple[NDArray[np.generic], ...]:
+    def _measured(self, slab: Slab, rng: np.random.Generator) -> tuple[Any, ...]:
         """Average the rows of the slab into thick slices, and interpolate them back."""
         g, start = self._geometry(slab, rng)
         image = slab.image[:, start : start + g.fine_count]
@@ -156,7 +156,7 @@ class Examples:
             if rng.random() < (0.5 if world == 0 else 0.15):
                 flips.append(axis)
                 plane = plane if world == 0 else None
-        image = np.flip(image, flips)
+        image = np.flip(image, tuple(flips))
         voxel = (subject.voxel[rows], subject.voxel[columns], subject.voxel[normal])
         return Slab(np.ascontiguousarray(image), voxel, plane)
 
@@ -179,7 +179,3 @@ class Examples:
         image = map_coordinates(subject.spline, index, order=3, prefilter=False, mode="constant", output=np.float32)
         return Slab(np.maximum(image, 0), (voxel, voxel, voxel), None)
 
-
-def blank_vector() -> NDArray[np.float32]:
-    """The description of nothing, (FEATURES,)."""
-    return np.zeros(FEATURES, dtype=np.float32)

@@ -37,7 +37,7 @@ class Run:
     def __init__(self, config: FitConfig) -> None:
         torch.manual_seed(config.seed)
         self.config = config
-        self.prior = SlicePrior(config.prior).to(memory_format=torch.channels_last)
+        self.prior = SlicePrior(config.prior)
         if config.start is not None:
             from voxprior.priors.weights import load
 

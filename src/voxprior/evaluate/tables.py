@@ -1,0 +1,275 @@
+"""The page of results, written from the JSON lines and never by hand."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from voxprior.evaluate.calibration import LEVELS
+from voxprior.evaluate.contenders import CUBIC, MEAN, SAMPLE
+from voxprior.evaluate.statistics import Mean, Record, latest, mean_over_subjects, paired
+
+LABELS = ("nearest", "linear", CUBIC, "cubic-projected", MEAN, SAMPLE)
+PEERS = "peers.jsonl"
+NOTES = "notes.md"
+GROUPS = ("T1w, scanners of the training data", "T1w, other scanners", "other contrasts")
+
+_HEAD = """# Results
+
+Written by `voxprior evaluate sr --data DIR`; [how it is measured](evaluation.md). Test subjects were never trained or
+tuned on. PSNR and SSIM use the 99.9th percentile of the truth as range; the SSIM is 3-D with an 11-voxel Gaussian
+window (sigma 1.5), whole windows only. A mean is over subjects: the directions of one subject are averaged first.
+A 95 % interval in brackets is a bootstrap over subjects.
+"""
+
+
+def write_page(page: Path, records: Iterable[Record], folder: Path) -> None:
+    """Write ``page`` whole from ``records``, with ``folder``/peers.jsonl and the remarks in ``folder``/notes.md."""
+    from voxprior.evaluate.store import Store
+
+    notes = folder / NOTES
+    remarks = notes.read_text(encoding="utf-8") if notes.exists() else ""
+    text = render(records, Store(folder / PEERS).records(), remarks)
+    page.parent.mkdir(parents=True, exist_ok=True)
+    temporary = page.with_name(page.name + ".part")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, page)
+
+
+def render(records: Iterable[Record], peers: Iterable[Record] = (), remarks: str = "") -> str:
+    """The page as Markdown. ``peers``: records of other tools; ``remarks``: what somebody saw in the pictures."""
+    found = latest(records)
+    whole = [r for r in found if not r["case"]["crop"]]
+    blocks = [r for r in found if r["case"]["crop"]]
+    parts = [
+        _HEAD + _provenance(found),
+        _section("Whole volumes: PSNR, dB", _means(whole, "psnr", 2)),
+        _section("Foreground: PSNR, dB", _means(whole, "psnr_foreground", 2)),
+        _section("Whole volumes: SSIM", _means(whole, "ssim", 4)),
+        _section("Distance from the slices: |A x - y| / |y|", _means(whole, "residual", None)),
+        _section("Gain of the mean mode over cubic, dB", _gains(whole)),
+        _section("Worst case", _worst(whole)),
+        _section("Posterior samples, on blocks", _blocks(blocks)),
+        _section("Calibration in the foreground", _calibration(found)),
+        _section("Time and memory", _speed(whole)),
+        _section("Beside other tools", _peers(whole, latest(peers))),
+        _section("Every case: PSNR, dB (foreground in brackets)", _cases(whole)),
+        remarks.strip() + "\n" if remarks.strip() else "",
+    ]
+    return "\n".join(part for part in parts if part)
+
+
+def _provenance(records: Sequence[Record]) -> str:
+    weights = sorted({f"{r['weights']['name']} ({r['weights']['sha256'][:12]})" for r in records if r["weights"]})
+    machines = sorted({f"{m['processor']}, {m['threads']} threads, torch {m['torch']}" for m in _machines(records)})
+    lines = []
+    if weights:
+        lines.append(f"Weights: {'; '.join(weights)}.")
+    if machines:
+        lines.append(f"Machine: {'; '.join(machines)}.")
+    return "\n" + " ".join(lines) + "\n" if lines else ""
+
+
+def _machines(records: Sequence[Record]) -> list[dict[str, str]]:
+    return [r["machine"] for r in records]
+
+
+def _section(title: str, body: str) -> str:
+    return f"## {title}\n\n{body}\n" if body else ""
+
+
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table; empty when there are no rows."""
+    if not rows:
+        return ""
+    lines = [list(header), ["---"] * len(header), *map(list, rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _number(value: float | None, digits: int | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.1e}" if digits is None else f"{value:.{digits}f}"
+
+
+def _interval(mean: Mean | None, digits: int = 2) -> str:
+    if mean is None:
+        return "-"
+    text = f"{mean.value:+.{digits}f}"
+    if mean.low is not None and mean.high is not None:
+        text += f" [{mean.low:+.{digits}f}, {mean.high:+.{digits}f}]"
+    return text
+
+
+def _unique(values: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(values))
+
+
+def _present(records: Sequence[Record]) -> list[str]:
+    have = {r["label"] for r in records}
+    return [label for label in LABELS if label in have]
+
+
+def _subjects(records: Sequence[Record], kind: str, label: str, figure: str) -> list[tuple[str, float]]:
+    return [
+        (r["case"]["subject"], r["figures"][figure])
+        for r in records
+        if r["kind"] == kind and r["label"] == label and r["figures"].get(figure) is not None
+    ]
+
+
+def _means(records: Sequence[Record], figure: str, digits: int | None) -> str:
+    labels = _present(records)
+    rows = []
+    for kind in sorted(_unique(r["kind"] for r in records)):
+        means = [mean_over_subjects(_subjects(records, kind, label, figure)) for label in labels]
+        count = max((m.subjects for m in means if m), default=0)
+        rows.append([kind, str(count), *(_number(m.value if m else None, digits) for m in means)])
+    return markdown(["case", "subjects", *labels], rows)
+
+
+def _gain_pairs(records: Sequence[Record], keep: Callable[[Record], bool], figure: str) -> list[tuple[str, float]]:
+    table = paired(records, figure)
+    return [
+        (r["case"]["subject"], table[r["name"]][MEAN] - table[r["name"]][CUBIC])
+        for r in records
+        if r["label"] == MEAN and keep(r) and {MEAN, CUBIC} <= table[r["name"]].keys()
+    ]
+
+
+def _gains(records: Sequence[Record]) -> str:
+    rows = []
+    for kind in sorted(_unique(r["kind"] for r in records)):
+        all_of_kind = [
+            _interval(mean_over_subjects(_gain_pairs(records, lambda r, k=kind: r["kind"] == k, figure)))  # type: ignore[misc]
+            for figure in ("psnr", "psnr_foreground")
+        ]
+        groups = [
+            _interval(mean_over_subjects(_gain_pairs(records, _of(kind, group), "psnr"))) for group in GROUPS
+        ]
+        if set(all_of_kind) != {"-"}:
+            rows.append([kind, *all_of_kind, *groups])
+    return markdown(["case", "all, whole volume", "all, foreground", *GROUPS], rows)
+
+
+def _of(kind: str, group: str) -> Callable[[Record], bool]:
+    return lambda r: bool(r["kind"] == kind and r["case"]["group"] == group)
+
+
+def _worst(records: Sequence[Record]) -> str:
+    table = paired(records, "psnr")
+    right = [r for r in records if r["label"] == MEAN and r["case"]["assumed"] == r["case"]["profile"]]
+    gains = {r["name"]: table[r["name"]][MEAN] - table[r["name"]][CUBIC] for r in right if CUBIC in table[r["name"]]}
+    if not gains:
+        return ""
+    name = min(gains, key=lambda n: gains[n])
+    below = sum(gain < -0.05 for gain in gains.values())
+    return (
+        f"Of {len(gains)} whole-volume cases with the right profile, the least gain over cubic is "
+        f"{gains[name]:+.2f} dB ({name}); {below} lie more than 0.05 dB below cubic."
+    )
+
+
+def _blocks(records: Sequence[Record]) -> str:
+    rows = []
+    for label in _present(records):
+        mine = [r for r in records if r["label"] == label]
+        shown = f"{label}, mean of {mine[0]['figures']['samples']}" if label == SAMPLE and _drawn(mine) else label
+        rows.append([shown, *(_block_mean(mine, f) for f in ("psnr", "psnr_foreground")), _calls(mine)])
+        if label == SAMPLE and _drawn(mine):
+            single = [_block_mean(mine, f"{f}_one_sample") for f in ("psnr", "psnr_foreground")]
+            rows.append([f"{label}, one sample", *single, str(_call_count(mine) // mine[0]["figures"]["samples"])])
+    return markdown(["method", "PSNR, dB", "foreground PSNR, dB", "network calls"], rows)
+
+
+def _drawn(records: Sequence[Record]) -> bool:
+    return all(r["figures"].get("samples") for r in records)
+
+
+def _block_mean(records: Sequence[Record], figure: str) -> str:
+    pairs = [(r["case"]["subject"], r["figures"][figure]) for r in records if r["figures"].get(figure) is not None]
+    mean = mean_over_subjects(pairs)
+    return _number(mean.value if mean else None, 2)
+
+
+def _call_count(records: Sequence[Record]) -> int:
+    return max(int(r["figures"]["network_calls"]) for r in records)
+
+
+def _calls(records: Sequence[Record]) -> str:
+    return str(_call_count(records))
+
+
+def _calibration(records: Sequence[Record]) -> str:
+    rows = []
+    stated = [r for r in records if r["figures"].get("calibration")]
+    for kind, label in sorted({(r["kind"], r["label"]) for r in stated}):
+        mine = [r for r in stated if (r["kind"], r["label"]) == (kind, label)]
+        cells = [_calibrated(mine, lambda c, n=f"{level:g}": c["coverage"].get(n)) for level in LEVELS]  # type: ignore[misc]
+        cells += [_calibrated(mine, lambda c: c["correlation"]), _calibrated(mine, lambda c: c["ratio"])]
+        rows.append([kind, label, *cells])
+    nominal = [f"covered by {level:.0%}" for level in LEVELS]
+    return markdown(["case", "method", *nominal, "correlation of std with error", "rms std / rms error"], rows)
+
+
+def _calibrated(records: Sequence[Record], pick: Callable[[dict[str, float]], float | None]) -> str:
+    pairs = [(r["case"]["subject"], pick(r["figures"]["calibration"])) for r in records]
+    mean = mean_over_subjects([(subject, value) for subject, value in pairs if value is not None])
+    return _number(mean.value if mean else None, 2)
+
+
+def _speed(records: Sequence[Record]) -> str:
+    timed = [r for r in records if r["case"]["repeats"] > 1]
+    yardstick = {r["name"]: r["figures"]["seconds"] for r in timed if r["label"] == CUBIC}
+    rows = []
+    for r in timed:
+        f = r["figures"]
+        share = f["network_gflops"] / f["convolution_gflops"] if f["network_gflops"] and f["convolution_gflops"] else None
+        memory = f["peak_memory_bytes"]
+        rows.append(
+            [
+                r["name"],
+                r["label"],
+                f"{f['voxels'] / 1e6:.1f}",
+                f"{f['seconds']:.2f}",
+                f"{f['seconds'] / yardstick[r['name']]:.1f}" if r["name"] in yardstick else "-",
+                "-" if memory is None else f"{memory / 2**30:.2f}",
+                str(f["network_calls"]),
+                _number(f["convolution_gflops"], 0),
+                "-" if share is None else f"{share:.0%}",
+            ]
+        )
+    header = ["case", "method", "million voxels", "seconds", "times cubic", "peak GiB", "network calls"]
+    return markdown([*header, "bare convolution, GFLOP/s", "share of it"], rows)
+
+
+def _peers(records: Sequence[Record], peers: Sequence[Record]) -> str:
+    names = {r["name"] for r in peers}
+    beside = [r for r in records if r["name"] in names and r["label"] in (CUBIC, MEAN)]
+    rows = [
+        [
+            r["name"],
+            r["label"],
+            *(_number(r["figures"][f], 2) for f in ("psnr", "psnr_foreground")),
+            _number(r["figures"]["ssim"], 4),
+            _number(r["figures"]["residual"], None),
+            _number(r["figures"]["seconds"], 1),
+        ]
+        for r in sorted([*beside, *peers], key=lambda r: r["name"])
+    ]
+    return markdown(["case", "method", "PSNR, dB", "foreground PSNR, dB", "SSIM", "residual", "seconds"], rows)
+
+
+def _cases(records: Sequence[Record]) -> str:
+    labels = _present(records)
+    table, inside = paired(records, "psnr"), paired(records, "psnr_foreground")
+    rows = []
+    for record in {r["name"]: r for r in records}.values():
+        name, case = record["name"], record["case"]
+        cells = [
+            f"{table[name][label]:.2f} ({inside[name][label]:.2f})" if label in table[name] else "-" for label in labels
+        ]
+        gain = f"{table[name][MEAN] - table[name][CUBIC]:+.2f}" if {MEAN, CUBIC} <= table[name].keys() else "-"
+        rows.append([case["subject"], case["modality"], record["kind"], case["direction"], *cells, gain])
+    return markdown(["subject", "modality", "case", "direction", *labels, "gain over cubic"], rows)

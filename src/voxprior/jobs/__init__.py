@@ -1,0 +1,1 @@
+"""Jobs join operators, methods and files: read, restore, write."""

@@ -1,0 +1,114 @@
+"""What all jobs share: choose the method, give it its options and a device, run it, and take the time."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+
+from voxprior import registry
+from voxprior.diffusion.noise import SeededNoise
+from voxprior.errors import InputError
+from voxprior.jobs.options import DEFAULT_METHOD, METHOD_OPTIONS, SharedOptions
+from voxprior.methods.result import Method, Progress, Result
+from voxprior.operators.base import Measurement
+
+NOTICE = (
+    "Derived by software with a learned prior. Detail finer than the measured slices is inferred, not measured: "
+    "compare with the *_invented map and the original scan. Not a medical device; not for diagnosis."
+)
+"""What every result says of itself."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A result, and the seconds that the method alone took."""
+
+    result: Result
+    seconds: float
+
+
+def run_method(
+    job: str, measurement: Measurement, options: SharedOptions, progress: Progress | None = None
+) -> Run:
+    """Restore ``measurement`` by the method that ``options`` name.
+
+    Raises :class:`InputError` for an unknown method, a device that is not there, and options that do not belong
+    together; when memory runs out it says so.
+    """
+    method = choose(job, options)
+    device = find_device(options.device)
+    values, ignored = method_options(method, options, device)
+    with _threads(options.threads):
+        begin = time.perf_counter()
+        result = method(measurement, values, SeededNoise(options.seed), progress)
+        seconds = time.perf_counter() - begin
+    return Run(_with_warnings(result, ignored), seconds)
+
+
+def choose(job: str, options: SharedOptions) -> Method:
+    """The method of ``options``, once it is known that ``--mode`` may be given with it."""
+    if options.mode is not None and options.method != DEFAULT_METHOD:
+        raise InputError(f"--mode belongs to --method {DEFAULT_METHOD}; leave it out with --method {options.method}")
+    method: Method = registry.resolve(options.method, job)
+    return method
+
+
+def method_options(method: Method, options: SharedOptions, device: str) -> tuple[Any, tuple[str, ...]]:
+    """The method's own options, and a warning for each given option that the method does not have."""
+    fields = method.Options.model_fields
+    given = [n for n in METHOD_OPTIONS if n in options.model_fields_set and getattr(options, n) is not None]
+    ignored = [f"--{name} has no effect with --method {options.method}" for name in given if name not in fields]
+    if "mode" in fields and options.mode != "sample":
+        ignored += [f"--{name} has no effect without --mode sample" for name in ("steps", "samples") if name in given]
+    values = {name: getattr(options, name) for name in given if name in fields}
+    if "device" in fields:
+        values["device"] = device
+    try:
+        return method.Options(**values), tuple(ignored)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InputError(f"--{first['loc'][0]} {first['input']}: {first['msg']}; see --help") from None
+
+
+def find_device(name: str) -> str:
+    """The torch device for ``name`` (auto: the first of cuda, mps, cpu); raises :class:`InputError` if not there."""
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        return next(device for device, present in there.items() if present)
+    if not there.get(name, False):
+        raise InputError(f"--device {name} is not there; give cpu or auto")
+    return name
+
+
+def peak_memory() -> int | None:
+    """Largest resident memory of this process so far, bytes; None where the system does not tell."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    """Use ``count`` processor threads inside, and as many as before afterwards."""
+    before = torch.get_num_threads()
+    if count is not None:
+        torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        if count is not None:
+            torch.set_num_threads(before)
+
+
+def _with_warnings(result: Result, more: tuple[str, ...]) -> Result:
+    return replace(result, warnings=(*more, *result.warnings))

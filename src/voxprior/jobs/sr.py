@@ -1,0 +1,139 @@
+"""Thick slices to thin slices, in memory: geometry and noise, the measurement, the method, and its maps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from voxprior.errors import InputError
+from voxprior.io.certificate import NoiseSource, estimate_background_noise
+from voxprior.io.names import shown
+from voxprior.jobs.intervals import interval
+from voxprior.jobs.job import Run, peak_memory, run_method
+from voxprior.jobs.options import SrOptions
+from voxprior.methods.result import Progress
+from voxprior.operators.base import Measurement, null_space
+from voxprior.operators.separable import Separable
+from voxprior.volume import PROFILES, SliceGeometry, Volume, fine_affine, slice_geometry
+
+MAX_SAMPLES_OF_PROFILE = 10_000
+
+
+@dataclass(frozen=True, eq=False)
+class Restored:
+    """A restored scan with its maps, on one grid and in input units, and what the sidecar tells of the run.
+
+    ``interval``: lower and upper bound of 90 %, or None without a ``std``. ``invented``: what the slices do not
+    determine. ``samples``: posterior samples, possibly none.
+    """
+
+    measurement: Volume
+    geometry: SliceGeometry
+    image: Volume
+    std: Volume | None
+    interval: tuple[Volume, Volume] | None
+    invented: Volume
+    samples: tuple[Volume, ...]
+    noise: float | None
+    noise_source: NoiseSource
+    seconds: float
+    peak_memory: int | None
+    calls: int
+    weights: Mapping[str, str] | None
+    notes: Mapping[str, Any]
+    warnings: tuple[str, ...]
+
+
+def restore_slices(volume: Volume, options: SrOptions, progress: Progress | None = None) -> Restored:
+    """Restore ``volume``, a stack of thick slices, on the fine grid that ``options`` describe.
+
+    Raises :class:`InputError` for a geometry that is not clear, and for options that do not belong together.
+    """
+    geometry = understand(volume, options)
+    noise, source = _noise(volume, options)
+    operator = Separable.from_slices(geometry, volume.data.shape)
+    affine = fine_affine(volume.affine, geometry)
+    y = torch.from_numpy(np.ascontiguousarray(volume.data).copy())[None]
+    run = run_method("sr", Measurement(operator, y, noise, affine), options, progress)
+    return _with_maps(volume, geometry, operator, affine, run, (noise, source))
+
+
+def understand(volume: Volume, options: SrOptions) -> SliceGeometry:
+    """What ``volume`` measured and the grid to restore, as ``options`` say and DESIGN's rules complete it."""
+    return slice_geometry(
+        volume, options.axis, options.spacing, options.thickness, options.gap, read_profile(options.profile)
+    )
+
+
+def read_profile(profile: str) -> str | tuple[float, ...]:
+    """A profile's name, or the samples in the text file of that name (over [-thickness, +thickness]).
+
+    Raises :class:`InputError` for a file that is missing, too long, or has other than non-negative numbers.
+    """
+    path = Path(profile)
+    if profile in PROFILES or not path.is_file():
+        return profile
+    try:
+        samples = [float(word) for word in path.read_text(encoding="utf-8").replace(",", " ").split()]
+    except (ValueError, OSError):
+        raise InputError(f"--profile {shown(path)}: not a text file of numbers; give one sample a line") from None
+    if not 3 <= len(samples) <= MAX_SAMPLES_OF_PROFILE or not np.isfinite(samples).all() or min(samples) < 0:
+        raise InputError(f"--profile {shown(path)}: give 3 or more samples, none negative, from -T to +T")
+    if sum(samples[1:-1]) <= 0:
+        raise InputError(f"--profile {shown(path)}: has no area; give samples above 0")
+    return tuple(samples)
+
+
+def _noise(volume: Volume, options: SrOptions) -> tuple[float | None, NoiseSource]:
+    if options.noise is not None:
+        return options.noise, "given"
+    noise = estimate_background_noise(volume.data)
+    return noise, "unknown" if noise is None else "background"
+
+
+def _with_maps(
+    volume: Volume,
+    geometry: SliceGeometry,
+    operator: Separable,
+    affine: NDArray[np.float64],
+    run: Run,
+    noise: tuple[float | None, NoiseSource],
+) -> Restored:
+    result = run.result
+
+    def place(data: Tensor) -> Volume:
+        return _derived(data.detach().cpu().float().numpy(), affine, volume)
+
+    if not bool(torch.isfinite(result.mean).all()):
+        raise RuntimeError("the method gave voxels that are not finite; nothing was written")
+    bounds = interval(result.mean, result.std, result.samples)
+    return Restored(
+        measurement=volume,
+        geometry=geometry,
+        image=place(result.mean),
+        std=None if result.std is None else place(result.std),
+        interval=None if bounds is None else (place(bounds[0]), place(bounds[1])),
+        invented=place(null_space(operator, result.mean.detach().cpu()[None])[0]),
+        samples=() if result.samples is None else tuple(place(s) for s in result.samples),
+        noise=noise[0],
+        noise_source=noise[1],
+        seconds=run.seconds,
+        peak_memory=peak_memory(),
+        calls=result.calls,
+        weights=result.weights,
+        notes=result.notes,
+        warnings=(*volume.header.get("warnings", ()), *result.warnings),
+    )
+
+
+def _derived(data: NDArray[np.float32], affine: NDArray[np.float64], volume: Volume) -> Volume:
+    """An output: the form codes of the input, and none of its texts."""
+    carried = {k: volume.header[k] for k in ("qform_code", "sform_code", "xyzt_units") if k in volume.header}
+    return Volume(data, affine, carried, volume.source)

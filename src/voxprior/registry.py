@@ -1,0 +1,44 @@
+"""Names of jobs, methods and weights, as strings: nothing is imported before it is chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from voxprior.errors import InputError
+
+_BASELINES = "voxprior.methods.baselines"
+
+JOBS: Mapping[str, str] = {"sr": "thick slices to thin slices"}
+"""What each job does; more join this table when they exist."""
+
+METHODS: Mapping[str, Mapping[str, str]] = {
+    "sr": {
+        "voxprior": "voxprior.methods.voxprior:voxprior",
+        "nearest": f"{_BASELINES}:nearest",
+        "linear": f"{_BASELINES}:linear",
+        "cubic": f"{_BASELINES}:cubic",
+        "cubic-projected": f"{_BASELINES}:cubic_projected",
+    }
+}
+"""Job to method name to ``module:object``."""
+
+WEIGHTS = Path(__file__).parent / "weights"
+"""Folder of the weights that the package carries."""
+
+
+def resolve(name: str, job: str = "sr") -> Any:
+    """The method object ``name`` of ``job``, imported now; raises :class:`InputError` that lists the names."""
+    if job not in METHODS:
+        raise InputError(f"job {job} is unknown; give one of {', '.join(METHODS)}")
+    if name not in METHODS[job]:
+        raise InputError(f"--method {name} is unknown; give one of {', '.join(METHODS[job])}")
+    module, _, attribute = METHODS[job][name].partition(":")
+    return getattr(import_module(module), attribute)
+
+
+def weight_names() -> tuple[str, ...]:
+    """Names of the weights in the package, in alphabetical order."""
+    return tuple(sorted(path.stem for path in WEIGHTS.glob("*.safetensors")))
