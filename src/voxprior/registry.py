@@ -29,13 +29,18 @@ WEIGHTS = Path(__file__).parent / "weights"
 """Folder of the weights that the package carries."""
 
 
-def resolve(name: str, job: str = "sr") -> Any:
-    """The method object ``name`` of ``job``, imported now; raises :class:`InputError` that lists the names."""
+def require(name: str, job: str = "sr") -> str:
+    """Where the method ``name`` of ``job`` is, ``module:object``; raises :class:`InputError` that lists the names."""
     if job not in METHODS:
         raise InputError(f"job {job} is unknown; give one of {', '.join(METHODS)}")
     if name not in METHODS[job]:
         raise InputError(f"--method {name} is unknown; give one of {', '.join(METHODS[job])}")
-    module, _, attribute = METHODS[job][name].partition(":")
+    return METHODS[job][name]
+
+
+def resolve(name: str, job: str = "sr") -> Any:
+    """The method object ``name`` of ``job``, imported now; raises :class:`InputError` that lists the names."""
+    module, _, attribute = require(name, job).partition(":")
     return getattr(import_module(module), attribute)
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from voxprior.diffusion.noise import SeededNoise
 from voxprior.diffusion.process import White
-from voxprior.diffusion.sample import PREVIOUS, State, sample, start
+from voxprior.diffusion.sample import PREVIOUS, Guided, State, sample, start
 from voxprior.diffusion.schedule import (
     SOLVERS,
     Solver,
@@ -65,7 +65,9 @@ def _dense(step_plane: int, sigma: float) -> Affine:
     return back @ (lam * gain), back @ (a.T @ measurement.y[0].numpy() + lam * (m - gain @ m))
 
 
-def _literal(name: str, before: Affine | None, levels: tuple[float, float, float], d: Affine, e: Affine):
+def _literal(
+    name: str, before: Affine | None, levels: tuple[float, float, float], d: Affine, e: Affine
+) -> tuple[Matrix, Matrix, float]:
     """One grid step of the textbook formula on u = (x, D_previous): (T, offset, kick), where D(x) = G x + h.
 
     ``levels``: sigma before, sigma, sigma after; ``e``: the denoiser at sigma after, for Heun.
@@ -134,13 +136,12 @@ class OneHot:
         return z.reshape(shape)
 
 
-def _moments(guided, steps: tuple[Step, ...]) -> tuple[Matrix, Matrix]:
+def _moments(guided: Guided, steps: tuple[Step, ...]) -> tuple[Matrix, Matrix]:
     """Mean and covariance of (x, D_previous) after the code's own run, exactly, through one-hot noise."""
     rows = [-1, *(s.index for s in steps if s.kick)]
     rng, count = OneHot(rows, N), len(rows) * N + 1
     state = start(torch.zeros(count, N, dtype=torch.float64), steps, White(), rng)
-    for state in sample(guided, state, steps, White(), rng):  # noqa: B007 - the last state is the result
-        pass
+    *_, state = sample(guided, state, steps, White(), rng)
     u = torch.cat([state.x, state.memory[PREVIOUS]], dim=1).numpy()
     mean, spread = u[-1], u[:-1] - u[-1]
     return mean, spread.T @ spread
@@ -228,7 +229,7 @@ def test_reverse_sde_keeps_the_noise_of_its_predictor(c: float) -> None:
 def test_renoise_is_narrow_on_a_prior_with_spread() -> None:
     """States a bias: the estimate plus fresh noise never puts the spread of x0 given x back, up to half is lost."""
     steps = schedule(log_uniform(20000, 20.0, 0.005), SOLVERS["renoise"])
-    assert 0.5 < _variances(steps, 1.0, 401.0)[-2] < 0.52
+    assert _variances(steps, 1.0, 401.0)[-2] == pytest.approx(0.5, abs=0.01)
     steps = schedule(log_uniform(20000, 20.0, 0.005), SOLVERS["ancestral"])
     assert _variances(steps, 1.0, 401.0)[-2] == pytest.approx(1.0, abs=0.01)
 
@@ -240,7 +241,7 @@ def test_samplers_reach_the_posterior(name: str) -> None:
     c, m = _covariance(prior), prior.mean.numpy()
     gain = c @ a.T @ np.linalg.inv(a @ c @ a.T + NOISE_STD**2 * np.eye(2))
     exact_mean, exact_cov = m + gain @ (measurement.y[0].numpy() - a @ m), c - gain @ a @ c
-    count = 40 if name in ("heun", "dpm++2m") else 400
+    count = 40 if name in ("heun", "dpm++2m") else 240
     steps = schedule(log_uniform(count, 60.0, 0.004), SOLVERS[name])
     mean, cov = _moments(unguided([Posterior(prior, measurement)]), steps)
     assert np.abs(mean[:N] - exact_mean).max() < 0.02
@@ -252,10 +253,9 @@ def test_samples_are_drawn_from_the_law_that_was_computed() -> None:
     grid, count = karras(6, 5.0, 0.05), 500
     guided = proximal(_priors(), _measurement()[0], DATA_STD)
     steps = schedule(grid, ddim(0.5))[:-1]
-    rng, state = SeededNoise(11), State(torch.empty(0))
+    rng = SeededNoise(11)
     state = start(torch.zeros(count, N, dtype=torch.float64), steps, White(), rng)
-    for state in sample(guided, state, steps, White(), rng):  # noqa: B007 - the last state is the result
-        pass
+    *_, state = sample(guided, state, steps, White(), rng)
     mean, cov = _moments(guided, steps)
     white = np.linalg.solve(np.linalg.cholesky(cov[:N, :N]), (state.x.numpy() - mean[:N]).T)
     total, centre = float((white**2).sum()), float(count * (white.mean(1) ** 2).sum())

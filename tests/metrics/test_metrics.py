@@ -23,7 +23,9 @@ def test_psnr_of_a_constant_error_is_its_closed_form():
 
 
 def test_psnr_of_known_noise():
-    """White noise of std s has PSNR -20 log10(s / range), within four standard errors of the sampled variance."""
+    """White noise of std s has PSNR -20 log10(s / range), within four standard errors of the sampled
+    variance.
+    """
     n = 32**3
     noise = 0.05 * np.random.default_rng(1).standard_normal((32, 32, 32))
     tolerance = 4 * 10 / np.log(10) * np.sqrt(2 / n)

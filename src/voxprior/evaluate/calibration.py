@@ -36,8 +36,9 @@ class Calibration:
 def half_width(level: float, samples: int | None) -> float:
     """Half the interval of nominal ``level``, in units of the std.
 
-    ``samples``: K posterior samples behind mean and std (ddof 1): ``t(K-1) sqrt(1 + 1/K)``, exact for exchangeable
-    Gaussians. None: the std is that of the error itself: the normal quantile. Raises :class:`InputError` for K < 2.
+    ``samples``: K posterior samples behind mean and std (ddof 1): ``t(K-1) sqrt(1 + 1/K)``, exact for
+    exchangeable Gaussians. None: the std is that of the error itself: the normal quantile. Raises
+    :class:`InputError` for K < 2.
     """
     if samples is None:
         return float(norm.ppf((1 + level) / 2))
@@ -54,7 +55,9 @@ def calibrate(
     samples: int | None = None,
     levels: Sequence[float] = LEVELS,
 ) -> Calibration:
-    """Coverage of ``mean`` +- :func:`half_width` x ``std`` within ``mask``; arrays of one shape, in the truth's units."""
+    """Coverage of ``mean`` +- :func:`half_width` x ``std`` within ``mask``; arrays of one shape, in the
+    truth's units.
+    """
     if not mask.any():
         raise InputError("the foreground is empty, so nothing can be covered; give an image with signal")
     error = np.abs(mean[mask].astype(np.float64) - truth[mask])

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel
 
+from voxprior.evaluate.protocols import Case
 from voxprior.registry import resolve
 
 Resolve = Callable[[str], Any]
@@ -17,16 +18,27 @@ Resolve = Callable[[str], Any]
 
 @dataclass(frozen=True)
 class Contender:
-    """A row of the tables: a method with its options. ``block``: it runs on the blocks, else on whole volumes."""
+    """A row of the tables: a method with its options.
+
+    ``place``: it runs on whole volumes, on the blocks, or on the timed volume alone (once, for what takes minutes).
+    """
 
     label: str
     method: str
     options: Mapping[str, Any] = field(default_factory=dict)
-    block: bool = False
+    place: Literal["volume", "block", "timed"] = "volume"
+
+    def runs_on(self, case: Case) -> bool:
+        """Whether ``case`` is of this contender's place."""
+        if self.place == "block":
+            return case.crop > 0
+        return case.crop == 0 and (self.place == "volume" or case.repeats > 1)
 
 
 class Network(NamedTuple):
-    """Weights of a method: name, sha256, and multiply-adds a voxel and call (None where the card does not say)."""
+    """Weights of a method: name, sha256, and multiply-adds a voxel and call (None where the card does not
+    say).
+    """
 
     name: str
     sha256: str
@@ -40,18 +52,22 @@ SAMPLE = "voxprior sample"
 
 
 def sr_contenders(steps: int = 20, samples: int = 8, weights: str | None = None) -> list[Contender]:
-    """Baselines and ours: the mean mode on everything, ``samples`` posterior samples of ``steps`` calls on the blocks."""
+    """Baselines and ours.
+
+    The mean mode runs on everything, ``samples`` posterior samples of ``steps`` calls on the blocks, and one such
+    sample on the timed volume. ``weights``: a name or file, default the bundled ones.
+    """
     chosen = {} if weights is None else {"weights": weights}
-    baselines = [Contender(name, name) for name in ("nearest", "linear", CUBIC, "cubic-projected")]
-    mean = Contender(MEAN, "voxprior", {"mode": "mean", **chosen})
-    drawn = {"mode": "sample", "steps": steps, "samples": samples, **chosen}
-    on_blocks = [
-        Contender(CUBIC, CUBIC, block=True),
-        Contender("cubic-projected", "cubic-projected", block=True),
-        Contender(MEAN, "voxprior", mean.options, block=True),
-        Contender(SAMPLE, "voxprior", drawn, block=True),
+    mean = {"mode": "mean", **chosen}
+    sample = {"mode": "sample", "steps": steps, **chosen}
+    return [
+        *(Contender(name, name) for name in ("nearest", "linear", CUBIC, "cubic-projected")),
+        Contender(MEAN, "voxprior", mean),
+        Contender(f"{SAMPLE}, one", "voxprior", {**sample, "samples": 1}, "timed"),
+        *(Contender(name, name, place="block") for name in (CUBIC, "cubic-projected")),
+        Contender(MEAN, "voxprior", mean, "block"),
+        Contender(SAMPLE, "voxprior", {**sample, "samples": samples}, "block"),
     ]
-    return [*baselines, mean, *on_blocks]
 
 
 def sr_method(name: str) -> Any:

@@ -35,7 +35,9 @@ class Truth:
 
     @classmethod
     def read(cls, data: Path, case: Case) -> Truth:
-        """The volume of ``case``; raises :class:`InputError` when it is missing or not the file of the manifest."""
+        """The volume of ``case``; raises :class:`InputError` when it is missing or not the file of the
+        manifest.
+        """
         path = data / case.file
         if path.is_file() and file_digest(path) != case.sha256:
             raise InputError(f"{case.file}: sha256 differs from manifest.csv; fetch the data again")
@@ -45,9 +47,11 @@ class Truth:
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """What a method is given (``measurement``) and judged by: ``truth`` and ``foreground`` on the restored grid.
+    """What a method is given (``measurement``) and judged by: ``truth`` and ``foreground`` on the restored
+    grid.
 
-    ``thick``: the same slices as a volume in patient space, for tools that read files. ``affine``: of the truth grid.
+    ``thick``: the same slices as a volume in patient space, for tools that read files. ``affine``: of the
+    truth grid.
     """
 
     measurement: Measurement
@@ -64,7 +68,8 @@ def array_axis(volume: Volume, direction: str) -> int:
 
 
 def thicken(truth: Truth, case: Case, crop: int = CROP) -> Problem:
-    """Slices of ``case`` without noise; the truth is cut so that slice stack and fine grid are centred on one point.
+    """Slices of ``case`` without noise; the truth is cut so that slice stack and fine grid are centred on one
+    point.
 
     ``crop``: edge of a block, voxels. Raises :class:`InputError` when fewer than two slices fit.
     """
@@ -76,18 +81,21 @@ def thicken(truth: Truth, case: Case, crop: int = CROP) -> Problem:
     spare = window[axis].stop - window[axis].start - g.fine_count
     window[axis] = slice(window[axis].start + spare // 2, window[axis].start + spare // 2 + g.fine_count)
     cut = tuple(window)
-    fine = np.ascontiguousarray(truth.volume.data[cut])
+    fine = np.array(truth.volume.data[cut], order="C")  # a copy: torch wants to be able to write
     affine = np.array(truth.volume.affine)
     affine[:3, 3] += affine[:3, :3] @ [s.start for s in window]
     y = along(torch.from_numpy(fine)[None], _slice_weights(g, case), axis)
     told = replace(g, profile=case.assumed)
     operator = Separable.from_slices(told, tuple(y.shape[1:]))
     thick = Volume(y[0].numpy(), slice_affine(affine, g), source=f"{case.subject}.nii.gz")
-    return Problem(Measurement(operator, y, 0.0, affine), fine, truth.foreground[cut], truth.range, affine, thick)
+    measurement = Measurement(operator, y, 0.0, affine)
+    return Problem(measurement, fine, truth.foreground[cut], truth.range, affine, thick)
 
 
 def block(mask: NDArray[np.bool_], number: int, edge: int) -> list[slice]:
-    """Block 1 or 2 of ``edge`` voxels: both ends of the longest side of the foreground's box, centred on the others."""
+    """Block 1 or 2 of ``edge`` voxels: both ends of the longest side of the foreground's box, centred on the
+    others.
+    """
     low, high = _box(mask)
     longest = int(np.argmax(high - low))
     result = []
@@ -110,10 +118,12 @@ def _box(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
 
 
 def _geometry(case: Case, axis: int, size: int, voxel: float) -> SliceGeometry:
-    """As many slices as fit into ``size`` voxels; thickness and distance are whole voxels, so the grid is the truth's."""
+    """As many slices as fit into ``size`` voxels; thickness and distance are whole voxels, so the grid is the
+    truth's.
+    """
     thickness = case.factor * case.fill
     if thickness != round(thickness):
-        raise InputError(f"{case.name}: a thickness of {thickness:g} voxels is not whole; choose another fill")
+        raise InputError(f"{case.name}: a thickness of {thickness:g} voxels is not whole; change fill")
     count = (size - round(thickness)) // case.factor + 1
     if count < 2:
         raise InputError(f"{case.name}: {size} voxels hold {count} slice; at least 2 are needed")

@@ -27,9 +27,10 @@ _DIRECTIONS = ("L-R", "A-P", "I-S")
 class Case:
     """One thickened volume, without its pixels; equal cases give equal figures.
 
-    ``factor``: slice distance in voxels. ``fill``: thickness / distance. ``profile`` made the slices, ``assumed`` is
-    told to the methods. ``source``: the truth is constant in each voxel, or a cubic spline through the voxels.
-    ``crop``: 0 for the whole volume, else the number of the block. ``group``: how the subject relates to training.
+    ``factor``: slice distance in voxels. ``fill``: thickness / distance. ``profile`` made the slices,
+    ``assumed`` is told to the methods. ``source``: the truth is constant in each voxel, or a cubic spline
+    through the voxels. ``crop``: 0 for the whole volume, else the number of the block. ``group``: how the
+    subject relates to training.
     """
 
     subject: str
@@ -76,15 +77,16 @@ class Case:
 def sr_cases(data: Path) -> list[Case]:
     """Every case of the ``test`` split of ``data``/manifest.csv, subject by subject.
 
-    Each subject: x2, x3, x4, x5, x8 box; x5 Gaussian (FWHM = thickness); x4 with a gap of a quarter; x5 Gaussian where
-    a box is assumed; x5 box of a spline truth; blocks at x5 box. All along A-P where that direction is fine, else
-    along the first fine one; x5 box along every fine direction. Raises :class:`InputError` without such subjects.
+    Each subject: x2, x3, x4, x5, x8 box; x5 Gaussian (FWHM = thickness); x4 with a gap of a quarter; x5
+    Gaussian where a box is assumed; x5 box of a spline truth; blocks at x5 box. All along A-P where that
+    direction is fine, else along the first fine one; x5 box along every fine direction. Raises
+    :class:`InputError` without such subjects.
     """
     rows = read_manifest(data)
     trained = {r["sequence_field_scanner"] for r in rows if r["split"] == "train"}
     subjects = [r for r in rows if r["split"] == "test" and r["file"].startswith("test/") and _fine(r)]
     if not subjects:
-        raise InputError(f"{data}: manifest.csv lists no test volume with fine_axes; give the folder of the data page")
+        raise InputError(f"{data}: manifest.csv lists no test volume with fine_axes; give another --data")
     timed = min(subjects, key=lambda r: abs(_voxels(r) - TIMED_VOXELS))
     return [
         case
@@ -100,11 +102,11 @@ def read_manifest(data: Path) -> list[dict[str, str]]:
         with path.open(newline="", encoding="utf-8") as stream:
             rows = list(csv.DictReader(stream))
     except OSError:
-        raise InputError(f"{data}: no manifest.csv can be read; give --data the folder that holds it") from None
+        raise InputError(f"{data}: no manifest.csv; give --data the folder that holds it") from None
     wanted = ("file", "split", "subject", "modality", "sequence_field_scanner", "shape", "fine_axes", "sha256")
     missing = [name for name in wanted if rows and name not in rows[0]]
     if missing or not rows:
-        raise InputError(f"{path}: lacks {', '.join(missing) or 'rows'}; give a manifest as the data page describes")
+        raise InputError(f"{path}: lacks {', '.join(missing) or 'rows'}; see docs/evaluation.md")
     return rows
 
 

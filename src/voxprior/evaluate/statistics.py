@@ -51,7 +51,9 @@ def by_subject(values: Iterable[tuple[str, float]]) -> dict[str, float]:
 
 
 def mean_over_subjects(values: Iterable[tuple[str, float]]) -> Mean | None:
-    """Mean over subjects of (subject, value) pairs, each subject once; None without any. The bootstrap is seeded."""
+    """Mean over subjects of (subject, value) pairs, each subject once; None without any. The bootstrap is
+    seeded.
+    """
     observations = np.array(list(by_subject(values).values()))
     n = len(observations)
     if n == 0:

@@ -19,8 +19,8 @@ def key_of(parts: Mapping[str, Any]) -> str:
 class Store:
     """The file of results at ``path``; several processes may append to it.
 
-    A line that a killed run left unfinished is passed over, so that its case is made again. A line is durable before
-    :meth:`append` returns.
+    A line that a killed run left unfinished is passed over, so that its case is made again. A line is durable
+    before :meth:`append` returns.
     """
 
     def __init__(self, path: Path) -> None:

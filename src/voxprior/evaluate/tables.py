@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from voxprior.evaluate.calibration import LEVELS
@@ -25,7 +25,9 @@ A 95 % interval in brackets is a bootstrap over subjects.
 
 
 def write_page(page: Path, records: Iterable[Record], folder: Path) -> None:
-    """Write ``page`` whole from ``records``, with ``folder``/peers.jsonl and the remarks in ``folder``/notes.md."""
+    """Write ``page`` whole from ``records``, with ``folder``/peers.jsonl and the remarks in
+    ``folder``/notes.md.
+    """
     from voxprior.evaluate.store import Store
 
     notes = folder / NOTES
@@ -38,7 +40,9 @@ def write_page(page: Path, records: Iterable[Record], folder: Path) -> None:
 
 
 def render(records: Iterable[Record], peers: Iterable[Record] = (), remarks: str = "") -> str:
-    """The page as Markdown. ``peers``: records of other tools; ``remarks``: what somebody saw in the pictures."""
+    """The page as Markdown. ``peers``: records of other tools; ``remarks``: what somebody saw in the
+    pictures.
+    """
     found = latest(records)
     whole = [r for r in found if not r["case"]["crop"]]
     blocks = [r for r in found if r["case"]["crop"]]
@@ -61,7 +65,7 @@ def render(records: Iterable[Record], peers: Iterable[Record] = (), remarks: str
 
 
 def _provenance(records: Sequence[Record]) -> str:
-    weights = sorted({f"{r['weights']['name']} ({r['weights']['sha256'][:12]})" for r in records if r["weights"]})
+    weights = sorted({f"{r['weights']['name']} ({r['weights']['sha256'][:12]})" for r in records if r.get("weights")})
     machines = sorted({f"{m['processor']}, {m['threads']} threads, torch {m['torch']}" for m in _machines(records)})
     lines = []
     if weights:
@@ -129,32 +133,23 @@ def _means(records: Sequence[Record], figure: str, digits: int | None) -> str:
     return markdown(["case", "subjects", *labels], rows)
 
 
-def _gain_pairs(records: Sequence[Record], keep: Callable[[Record], bool], figure: str) -> list[tuple[str, float]]:
-    table = paired(records, figure)
-    return [
-        (r["case"]["subject"], table[r["name"]][MEAN] - table[r["name"]][CUBIC])
-        for r in records
-        if r["label"] == MEAN and keep(r) and {MEAN, CUBIC} <= table[r["name"]].keys()
-    ]
-
-
 def _gains(records: Sequence[Record]) -> str:
     rows = []
     for kind in sorted(_unique(r["kind"] for r in records)):
-        all_of_kind = [
-            _interval(mean_over_subjects(_gain_pairs(records, lambda r, k=kind: r["kind"] == k, figure)))  # type: ignore[misc]
-            for figure in ("psnr", "psnr_foreground")
-        ]
-        groups = [
-            _interval(mean_over_subjects(_gain_pairs(records, _of(kind, group), "psnr"))) for group in GROUPS
-        ]
-        if set(all_of_kind) != {"-"}:
-            rows.append([kind, *all_of_kind, *groups])
+        mine = [r for r in records if r["kind"] == kind]
+        cells = [_gain(mine, "psnr"), _gain(mine, "psnr_foreground")]
+        if cells[0] != "-":
+            groups = [_gain([r for r in mine if r["case"]["group"] == group], "psnr") for group in GROUPS]
+            rows.append([kind, *cells, *groups])
     return markdown(["case", "all, whole volume", "all, foreground", *GROUPS], rows)
 
 
-def _of(kind: str, group: str) -> Callable[[Record], bool]:
-    return lambda r: bool(r["kind"] == kind and r["case"]["group"] == group)
+def _gain(records: Sequence[Record], figure: str) -> str:
+    """Mean over subjects of what the mean mode has over cubic in the same case."""
+    table = paired(records, figure)
+    subject = {r["name"]: r["case"]["subject"] for r in records}
+    both = {name: values for name, values in table.items() if {MEAN, CUBIC} <= values.keys()}
+    return _interval(mean_over_subjects((subject[n], v[MEAN] - v[CUBIC]) for n, v in both.items()))
 
 
 def _worst(records: Sequence[Record]) -> str:
@@ -205,17 +200,22 @@ def _calibration(records: Sequence[Record]) -> str:
     rows = []
     stated = [r for r in records if r["figures"].get("calibration")]
     for kind, label in sorted({(r["kind"], r["label"]) for r in stated}):
-        mine = [r for r in stated if (r["kind"], r["label"]) == (kind, label)]
-        cells = [_calibrated(mine, lambda c, n=f"{level:g}": c["coverage"].get(n)) for level in LEVELS]  # type: ignore[misc]
-        cells += [_calibrated(mine, lambda c: c["correlation"]), _calibrated(mine, lambda c: c["ratio"])]
-        rows.append([kind, label, *cells])
+        mine = [(r["case"]["subject"], _flat(r)) for r in stated if (r["kind"], r["label"]) == (kind, label)]
+        columns = (*(f"{level:g}" for level in LEVELS), "correlation", "ratio")
+        rows.append([kind, label, *(_calibrated(mine, column) for column in columns)])
     nominal = [f"covered by {level:.0%}" for level in LEVELS]
-    return markdown(["case", "method", *nominal, "correlation of std with error", "rms std / rms error"], rows)
+    return markdown(["case", "method", *nominal, "correlation of std and error", "rms std / rms error"], rows)
 
 
-def _calibrated(records: Sequence[Record], pick: Callable[[dict[str, float]], float | None]) -> str:
-    pairs = [(r["case"]["subject"], pick(r["figures"]["calibration"])) for r in records]
-    mean = mean_over_subjects([(subject, value) for subject, value in pairs if value is not None])
+def _flat(record: Record) -> dict[str, float | None]:
+    """Coverage by its level, correlation and ratio in one mapping."""
+    found = record["figures"]["calibration"]
+    return {**found["coverage"], "correlation": found["correlation"], "ratio": found["ratio"]}
+
+
+def _calibrated(figures: Sequence[tuple[str, dict[str, float | None]]], column: str) -> str:
+    values = [(subject, value) for subject, f in figures if (value := f.get(column)) is not None]
+    mean = mean_over_subjects(values)
     return _number(mean.value if mean else None, 2)
 
 
@@ -225,13 +225,16 @@ def _speed(records: Sequence[Record]) -> str:
     rows = []
     for r in timed:
         f = r["figures"]
-        share = f["network_gflops"] / f["convolution_gflops"] if f["network_gflops"] and f["convolution_gflops"] else None
+        share = (
+            f["network_gflops"] / f["convolution_gflops"] if f["network_gflops"] and f["convolution_gflops"] else None
+        )
         memory = f["peak_memory_bytes"]
         rows.append(
             [
                 r["name"],
                 r["label"],
                 f"{f['voxels'] / 1e6:.1f}",
+                str(f["runs"]),
                 f"{f['seconds']:.2f}",
                 f"{f['seconds'] / yardstick[r['name']]:.1f}" if r["name"] in yardstick else "-",
                 "-" if memory is None else f"{memory / 2**30:.2f}",
@@ -240,7 +243,7 @@ def _speed(records: Sequence[Record]) -> str:
                 "-" if share is None else f"{share:.0%}",
             ]
         )
-    header = ["case", "method", "million voxels", "seconds", "times cubic", "peak GiB", "network calls"]
+    header = ["case", "method", "million voxels", "runs", "seconds", "times cubic", "peak GiB", "network calls"]
     return markdown([*header, "bare convolution, GFLOP/s", "share of it"], rows)
 
 

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from voxprior import registry
 from voxprior.diffusion.noise import SeededNoise
 from voxprior.errors import InputError
-from voxprior.jobs.options import DEFAULT_METHOD, METHOD_OPTIONS, SharedOptions
+from voxprior.jobs.options import METHOD_OPTIONS, SharedOptions, require_method
 from voxprior.methods.result import Method, Progress, Result
 from voxprior.operators.base import Measurement
 
@@ -34,15 +34,14 @@ class Run:
     seconds: float
 
 
-def run_method(
-    job: str, measurement: Measurement, options: SharedOptions, progress: Progress | None = None
-) -> Run:
+def run_method(job: str, measurement: Measurement, options: SharedOptions, progress: Progress | None = None) -> Run:
     """Restore ``measurement`` by the method that ``options`` name.
 
     Raises :class:`InputError` for an unknown method, a device that is not there, and options that do not belong
     together; when memory runs out it says so.
     """
-    method = choose(job, options)
+    require_method(job, options)
+    method: Method = registry.resolve(options.method, job)
     device = find_device(options.device)
     values, ignored = method_options(method, options, device)
     with _threads(options.threads):
@@ -50,14 +49,6 @@ def run_method(
         result = method(measurement, values, SeededNoise(options.seed), progress)
         seconds = time.perf_counter() - begin
     return Run(_with_warnings(result, ignored), seconds)
-
-
-def choose(job: str, options: SharedOptions) -> Method:
-    """The method of ``options``, once it is known that ``--mode`` may be given with it."""
-    if options.mode is not None and options.method != DEFAULT_METHOD:
-        raise InputError(f"--mode belongs to --method {DEFAULT_METHOD}; leave it out with --method {options.method}")
-    method: Method = registry.resolve(options.method, job)
-    return method
 
 
 def method_options(method: Method, options: SharedOptions, device: str) -> tuple[Any, tuple[str, ...]]:

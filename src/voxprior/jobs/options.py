@@ -6,6 +6,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from voxprior import registry
+from voxprior.errors import InputError
+
 METHOD_OPTIONS = ("mode", "steps", "samples", "weights", "precision", "memory")
 """Options that go to the method; the others are the job's."""
 DEFAULT_METHOD = "voxprior"
@@ -16,30 +19,43 @@ class SharedOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    method: str = Field(DEFAULT_METHOD, description="Restoration method; `voxprior info` lists the names.")
+    method: str = Field(default=DEFAULT_METHOD, description="Restoration method; `voxprior info` lists the names.")
     mode: Literal["mean", "sample"] | None = Field(
-        None, description="What method voxprior gives: the mean estimate (its default), or posterior samples."
+        default=None,
+        description="What method voxprior gives: the mean estimate (its default), or posterior samples.",
     )
-    steps: int = Field(20, ge=2, le=1000, description="Network calls a sample (mode sample).")
-    samples: int = Field(1, ge=1, le=64, description="Posterior samples to draw (mode sample).")
-    seed: int = Field(0, ge=0, description="Seed of all randomness; same seed, same output.")
-    weights: str | None = Field(None, description="Bundled name, a .safetensors file, or hf://OWNER/REPO/FILE.")
-    precision: Literal["float32", "bf16"] = Field("float32", description="Number format of the network.")
-    memory: int | None = Field(None, ge=64, description="Megabytes that one network call may take.")
-    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="Where the network runs.")
-    threads: int | None = Field(None, ge=1, le=1024, description="Processor threads; all by default.")
+    steps: int = Field(default=20, ge=2, le=1000, description="Network calls a sample (mode sample).")
+    samples: int = Field(default=1, ge=1, le=64, description="Posterior samples to draw (mode sample).")
+    seed: int = Field(default=0, ge=0, description="Seed of all randomness; same seed, same output.")
+    weights: str | None = Field(default=None, description="Bundled name, a .safetensors file, or hf://OWNER/REPO/FILE.")
+    precision: Literal["float32", "bf16"] = Field(default="float32", description="Number format of the network.")
+    memory: int | None = Field(default=None, ge=64, description="Megabytes that one network call may take.")
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(default="auto", description="Where the network runs.")
+    threads: int | None = Field(default=None, ge=1, le=1024, description="Processor threads; all by default.")
 
 
 class SrOptions(SharedOptions):
     """Options of ``sr``; lengths are in millimetres."""
 
     spacing: float | None = Field(
-        None, description="Output spacing along the slice axis, mm; the smaller in-plane spacing by default."
+        default=None,
+        description="Output spacing along the slice axis, mm; the smaller in-plane spacing by default.",
     )
-    thickness: float | None = Field(None, description="Slice thickness, mm; the distance of the slices by default.")
-    gap: float | None = Field(None, description="Gap between slices, mm, negative where they overlap.")
-    profile: str = Field("box", description="Slice profile: box, gaussian, slr, or a text file of samples.")
-    axis: str = Field("auto", description="Slice axis of the array: i, j or k; the coarsest by default.")
+    thickness: float | None = Field(
+        default=None, description="Slice thickness, mm; the distance of the slices by default."
+    )
+    gap: float | None = Field(default=None, description="Gap between slices, mm, negative where they overlap.")
+    profile: str = Field(default="box", description="Slice profile: box, gaussian, slr, or a text file of samples.")
+    axis: str = Field(default="auto", description="Slice axis of the array: i, j or k; the coarsest by default.")
     noise: float | None = Field(
-        None, ge=0, description="Standard deviation of the noise, in image units; measured in the air by default."
+        default=None,
+        ge=0,
+        description="Standard deviation of the noise, in image units; measured in the air by default.",
     )
+
+
+def require_method(job: str, options: SharedOptions) -> None:
+    """Raise :class:`InputError` unless ``job`` has the method, and ``--mode`` may be given with it; imports nothing."""
+    registry.require(options.method, job)
+    if options.mode is not None and options.method != DEFAULT_METHOD:
+        raise InputError(f"--mode belongs to --method {DEFAULT_METHOD}; leave it out with --method {options.method}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,18 +11,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from voxprior.errors import InputError
 from voxprior.io.certificate import NoiseSource, estimate_background_noise
-from voxprior.io.names import shown
 from voxprior.jobs.intervals import interval
 from voxprior.jobs.job import Run, peak_memory, run_method
 from voxprior.jobs.options import SrOptions
+from voxprior.jobs.slices import understand
 from voxprior.methods.result import Progress
 from voxprior.operators.base import Measurement, null_space
 from voxprior.operators.separable import Separable
-from voxprior.volume import PROFILES, SliceGeometry, Volume, fine_affine, slice_geometry
-
-MAX_SAMPLES_OF_PROFILE = 10_000
+from voxprior.volume import SliceGeometry, Volume, fine_affine
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,32 +59,6 @@ def restore_slices(volume: Volume, options: SrOptions, progress: Progress | None
     y = torch.from_numpy(np.ascontiguousarray(volume.data).copy())[None]
     run = run_method("sr", Measurement(operator, y, noise, affine), options, progress)
     return _with_maps(volume, geometry, operator, affine, run, (noise, source))
-
-
-def understand(volume: Volume, options: SrOptions) -> SliceGeometry:
-    """What ``volume`` measured and the grid to restore, as ``options`` say and DESIGN's rules complete it."""
-    return slice_geometry(
-        volume, options.axis, options.spacing, options.thickness, options.gap, read_profile(options.profile)
-    )
-
-
-def read_profile(profile: str) -> str | tuple[float, ...]:
-    """A profile's name, or the samples in the text file of that name (over [-thickness, +thickness]).
-
-    Raises :class:`InputError` for a file that is missing, too long, or has other than non-negative numbers.
-    """
-    path = Path(profile)
-    if profile in PROFILES or not path.is_file():
-        return profile
-    try:
-        samples = [float(word) for word in path.read_text(encoding="utf-8").replace(",", " ").split()]
-    except (ValueError, OSError):
-        raise InputError(f"--profile {shown(path)}: not a text file of numbers; give one sample a line") from None
-    if not 3 <= len(samples) <= MAX_SAMPLES_OF_PROFILE or not np.isfinite(samples).all() or min(samples) < 0:
-        raise InputError(f"--profile {shown(path)}: give 3 or more samples, none negative, from -T to +T")
-    if sum(samples[1:-1]) <= 0:
-        raise InputError(f"--profile {shown(path)}: has no area; give samples above 0")
-    return tuple(samples)
 
 
 def _noise(volume: Volume, options: SrOptions) -> tuple[float | None, NoiseSource]:

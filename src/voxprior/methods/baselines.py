@@ -25,16 +25,16 @@ class NoOptions(BaseModel):
 
 @dataclass(frozen=True)
 class Interpolation:
-    """Spline of ``order`` through the slice centres, read at the fine centres; the outer slices are held at the ends."""
+    """Spline of ``order`` through the slice centres, read at the fine centres; the outer slices are held at
+    the ends.
+    """
 
     name: str
     order: int
     citation: str
     Options: type[BaseModel] = NoOptions
 
-    def __call__(
-        self, measurement: Measurement, options: Any, rng: Noise, progress: Progress | None = None
-    ) -> Result:
+    def __call__(self, measurement: Measurement, options: Any, rng: Noise, progress: Progress | None = None) -> Result:
         """Interpolate ``measurement.y`` (1, i, j, k) to the fine grid, in its units; nothing is random.
 
         Raises :class:`InputError` when the operator is not a stack of slices along one axis.
@@ -55,9 +55,7 @@ class Projected:
     citation: str
     Options: type[BaseModel] = NoOptions
 
-    def __call__(
-        self, measurement: Measurement, options: Any, rng: Noise, progress: Progress | None = None
-    ) -> Result:
+    def __call__(self, measurement: Measurement, options: Any, rng: Noise, progress: Progress | None = None) -> Result:
         """Interpolate, then project; shapes, units and errors as :meth:`Interpolation.__call__`."""
         start = self.base(measurement, options, rng, progress).mean
         with torch.no_grad():
@@ -67,14 +65,15 @@ class Projected:
 def slice_stack(measurement: Measurement, name: str) -> SliceGeometry:
     """The geometry of one stack of slices; raises :class:`InputError` for any other measurement."""
     operator = measurement.operator
-    if not isinstance(operator, Separable) or operator.slices is None or set(operator.matrices) != {operator.slices.axis}:
+    slices = operator.slices if isinstance(operator, Separable) else None
+    if not isinstance(operator, Separable) or slices is None or set(operator.matrices) != {slices.axis}:
         raise InputError(f"--method {name} needs slices along one axis; choose another method for this job")
     if measurement.y.shape[0] != 1:
-        raise InputError(f"--method {name} takes one scan and got {measurement.y.shape[0]}; restore them one by one")
-    return operator.slices
+        raise InputError(f"--method {name} takes one scan, not {measurement.y.shape[0]}; restore them one by one")
+    return slices
 
 
-_UNSER = "Unser, Splines: a perfect fit for signal and image processing, IEEE Signal Process. Mag. 16(6), 1999"
+_UNSER = "Unser, Splines: a perfect fit for signal and image processing, IEEE Signal Processing Magazine, 1999"
 
 nearest = Interpolation("nearest", 0, "each fine voxel takes the slice whose centre is closest")
 linear = Interpolation("linear", 1, "linear interpolation between slice centres")

@@ -15,18 +15,21 @@ FOREGROUND_LEVEL = 0.1
 
 
 def data_range(truth: NDArray[np.floating]) -> float:
-    """The 99.9th percentile of ``truth`` (its units); raises :class:`InputError` unless it is positive and finite."""
+    """The 99.9th percentile of ``truth`` (its units); raises :class:`InputError` unless it is positive and
+    finite.
+    """
     value = float(np.percentile(truth, RANGE_PERCENTILE)) if truth.size else 0.0
     if not (np.isfinite(value) and value > 0):
-        raise InputError(f"the {RANGE_PERCENTILE}th percentile of the truth is {value:g}; give an image with signal")
+        raise InputError(f"the {RANGE_PERCENTILE}th percentile of the truth is {value:g}; give one with signal")
     return value
 
 
 def foreground(truth: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """The head: the largest face-connected component above 10 % of :func:`data_range`, with enclosed holes filled.
+    """The head: the largest face-connected component above 10 % of :func:`data_range`, with enclosed holes
+    filled.
 
-    ``truth``: (i, j, k), any unit; returns a mask of its shape. The largest component drops specks of noise, filling
-    keeps dark tissue such as fluid and bone that lies within it.
+    ``truth``: (i, j, k), any unit; returns a mask of its shape. The largest component drops specks of noise,
+    filling keeps dark tissue such as fluid and bone that lies within it.
     """
     bright = truth > FOREGROUND_LEVEL * data_range(truth)
     labels, _ = ndimage.label(bright)

@@ -12,7 +12,8 @@ from voxprior.metrics.psnr import mean_square, require_comparable
 def nmse(x: NDArray[np.floating], truth: NDArray[np.floating]) -> float:
     """``|x - truth|^2 / |truth|^2``: a gain error counts, NMSE(2 x, x) = 1.
 
-    ``x``, ``truth``: arrays of one shape and unit. Raises :class:`InputError` for different shapes or an all-zero truth.
+    ``x``, ``truth``: arrays of one shape and unit. Raises :class:`InputError` for different shapes or an
+    all-zero truth.
     """
     require_comparable(x, truth, 1.0)
     power = mean_square(np.zeros((), truth.dtype), truth)

@@ -13,10 +13,11 @@ from voxprior.errors import InputError
 def psnr(
     x: NDArray[np.floating], truth: NDArray[np.floating], data_range: float, mask: NDArray[np.bool_] | None = None
 ) -> float:
-    """``10 log10(range^2 / mean((x - truth)^2))`` in dB over all voxels, or those of ``mask``; inf when they are equal.
+    """``10 log10(range^2 / mean((x - truth)^2))`` in dB over all voxels, or those of ``mask``; inf when they
+    are equal.
 
-    ``x``, ``truth``, ``mask``: arrays of one shape; ``data_range``: in their units. Raises :class:`InputError` for
-    different shapes, an empty mask, or a range that is not positive and finite.
+    ``x``, ``truth``, ``mask``: arrays of one shape; ``data_range``: in their units. Raises
+    :class:`InputError` for different shapes, an empty mask, or a range that is not positive and finite.
     """
     require_comparable(x, truth, data_range)
     if mask is not None and mask.shape != truth.shape:
@@ -36,6 +37,6 @@ def mean_square(x: NDArray[np.floating], truth: NDArray[np.floating]) -> float:
 def require_comparable(x: NDArray[np.floating], truth: NDArray[np.floating], data_range: float) -> None:
     """Raise :class:`InputError` unless the shapes agree and the range is positive and finite."""
     if x.shape != truth.shape:
-        raise InputError(f"an image {x.shape} cannot be compared with a truth {truth.shape}; bring both to one grid")
+        raise InputError(f"an image {x.shape} does not fit a truth {truth.shape}; bring both to one grid")
     if not (math.isfinite(data_range) and data_range > 0):
         raise InputError(f"a data range of {data_range} is not positive and finite; give that of the truth")

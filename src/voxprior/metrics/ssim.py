@@ -23,20 +23,21 @@ Array = NDArray[np.float32]
 def ssim(x: NDArray[np.floating], truth: NDArray[np.floating], data_range: float) -> float:
     """Mean SSIM of Wang et al. (2004) with an 11-voxel Gaussian window (sigma 1.5) along every axis.
 
-    ``x``, ``truth``: arrays of one shape; ``data_range``: in their units. Only windows that lie wholly inside count.
-    Axes of length 1 are dropped, so that a single slice has its 2-D SSIM and not one padded with zeros. Raises
-    :class:`InputError` for different shapes, an axis of 2 to 10 voxels, or a range that is not positive.
+    ``x``, ``truth``: arrays of one shape; ``data_range``: in their units. Only windows that lie wholly inside
+    count. Axes of length 1 are dropped, so that a single slice has its 2-D SSIM and not one padded with
+    zeros. Raises :class:`InputError` for different shapes, an axis of 2 to 10 voxels, or a range that is not
+    positive.
     """
     require_comparable(x, truth, data_range)
     x, truth = np.squeeze(x), np.squeeze(truth)
     if x.ndim == 0 or min(x.shape) < 2 * RADIUS + 1:
-        raise InputError(f"an image {truth.shape} is smaller than the window of {2 * RADIUS + 1}; give a larger one")
+        raise InputError(f"an image {truth.shape} is smaller than the SSIM window of {2 * RADIUS + 1} voxels")
     valid = x.shape[0] - 2 * RADIUS
     total, count = 0.0, 0
     for start in range(0, valid, SLAB):
         rows = slice(start, min(start + SLAB, valid) + 2 * RADIUS)
         # Full scale 1, so that float32 variances are good to 1e-7 whatever the unit.
-        part = _similarity(*(np.asarray(v[rows], dtype=np.float32) / np.float32(data_range) for v in (x, truth)))
+        part = _similarity(*((v[rows] / data_range).astype(np.float32) for v in (x, truth)))
         total += float(part.sum(dtype=np.float64))
         count += part.size
     return total / count
@@ -47,7 +48,8 @@ def _similarity(x: Array, t: Array) -> Array:
     product, power = mx * mt, mx * mx + mt * mt
     covariance = _mean(x * t) - product
     variances = _mean(x * x + t * t) - power
-    return ((2 * product + K1**2) * (2 * covariance + K2**2)) / ((power + K1**2) * (variances + K2**2))
+    above = (2 * product + K1**2) * (2 * covariance + K2**2)
+    return np.asarray(above / ((power + K1**2) * (variances + K2**2)), dtype=np.float32)
 
 
 def _mean(v: Array) -> Array:

@@ -47,8 +47,9 @@ class StationaryGaussian:
     def filter(self, x: Tensor, eigenvalues: Tensor) -> Tensor:
         """The matrix with these eigenvalues (*space) times x (sample, *space)."""
         dims = tuple(range(1, x.ndim))
-        product = torch.fft.ifftn(torch.fft.fftn(x, dim=dims) * eigenvalues, dim=dims)
-        return product if x.is_complex() else product.real
+        product: Tensor = torch.fft.ifftn(torch.fft.fftn(x, dim=dims) * eigenvalues, dim=dims)
+        real: Tensor = product.real
+        return product if x.is_complex() else real
 
     def variance(self, sigma: float) -> Tensor:
         """Eigenvalues of Cov[x0 | x], ``(1/C + 1/sigma^2)^-1``; those of C for an infinite sigma."""
@@ -66,7 +67,7 @@ class StationaryGaussian:
     def log_density(self, x: Tensor, sigma: float) -> Tensor:
         """Logarithm of N(x; m, C + sigma^2) for each sample, less ``log N(0; 0, sigma^2)``, which all priors share."""
         flat = torch.fft.fftn(x - self.mean, dim=tuple(range(1, x.ndim)), norm="ortho").abs() ** 2
-        terms = torch.log1p(self.spectrum / sigma**2) + flat / (self.spectrum + sigma**2)
+        terms: Tensor = torch.log1p(self.spectrum / sigma**2) + flat / (self.spectrum + sigma**2)
         return -terms.flatten(1).sum(1) / 2
 
     def draw(self, z: Tensor) -> Tensor:
@@ -120,8 +121,8 @@ class Posterior:
         self.operator, self.y = measurement.operator, y
         m = y[0].numel()
         self.rows = self.operator.adjoint(torch.eye(m, dtype=y.dtype, device=y.device).reshape(m, *y.shape[1:]))
-        noise = torch.as_tensor(0.0 if measurement.sigma is None else measurement.sigma)
-        self.noise = (noise.to(y) ** 2).expand(y.shape[1:]).flatten()
+        sigma = 0.0 if measurement.sigma is None else measurement.sigma
+        self.noise = (torch.as_tensor(sigma, dtype=y.dtype, device=y.device) ** 2).expand(y.shape[1:]).flatten()
 
     @property
     def sigma_range(self) -> tuple[float, float]:

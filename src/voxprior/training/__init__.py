@@ -1,0 +1,1 @@
+"""Fitting a prior to scans, from a validated file of settings."""

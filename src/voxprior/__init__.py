@@ -1,0 +1,70 @@
+"""Voxprior restores three-dimensional medical scans with diffusion priors.
+
+Nothing heavy is imported until it is used: ``import voxprior`` loads neither numpy nor torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from voxprior.diffusion.denoiser import Denoiser
+    from voxprior.diffusion.process import Process
+    from voxprior.diffusion.sample import sample
+    from voxprior.diffusion.schedule import Step, schedule
+    from voxprior.errors import InputError
+    from voxprior.jobs.memory import Restoration, restore
+    from voxprior.methods.result import Method, Result
+    from voxprior.operators.base import Measurement, Operator
+    from voxprior.operators.check import check
+    from voxprior.volume import SliceGeometry, Volume
+
+__version__ = "0.1.0"
+
+_WHERE = {
+    "Denoiser": "voxprior.diffusion.denoiser",
+    "InputError": "voxprior.errors",
+    "Measurement": "voxprior.operators.base",
+    "Method": "voxprior.methods.result",
+    "Operator": "voxprior.operators.base",
+    "Process": "voxprior.diffusion.process",
+    "Restoration": "voxprior.jobs.memory",
+    "Result": "voxprior.methods.result",
+    "SliceGeometry": "voxprior.volume",
+    "Step": "voxprior.diffusion.schedule",
+    "Volume": "voxprior.volume",
+    "check": "voxprior.operators.check",
+    "restore": "voxprior.jobs.memory",
+    "sample": "voxprior.diffusion.sample",
+    "schedule": "voxprior.diffusion.schedule",
+}
+
+__all__ = [
+    "Denoiser",
+    "InputError",
+    "Measurement",
+    "Method",
+    "Operator",
+    "Process",
+    "Restoration",
+    "Result",
+    "SliceGeometry",
+    "Step",
+    "Volume",
+    "__version__",
+    "check",
+    "restore",
+    "sample",
+    "schedule",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _WHERE:
+        return getattr(import_module(_WHERE[name]), name)
+    raise AttributeError(f"module 'voxprior' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_WHERE])

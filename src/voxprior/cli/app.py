@@ -1,0 +1,100 @@
+"""The command ``voxprior``: parse, run, and end with 0, 1, 2 or 130."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from cyclopts import App, CycloptsError
+
+import voxprior
+from voxprior.cli import demo as demo_command
+from voxprior.cli import describe, doctor, evaluate, info, sr, train, verify
+from voxprior.cli.show import warn
+from voxprior.errors import InputError
+
+DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+"""Exit codes: done; failed, or a member of a batch did; the user can mend it; interrupted."""
+
+app = App(
+    name="voxprior",
+    help="Restore three-dimensional medical scans with diffusion priors.",
+    version=voxprior.__version__,
+    suppress_keyboard_interrupt=False,  # the exit code is ours to choose
+)
+app.command(sr.sr, name="sr")
+app.command(train.train, name="train")
+app.command(evaluate.app, name="evaluate")
+app.command(demo_command.demo, name="demo")
+app.command(info.info, name="info")
+app.command(describe.describe, name="describe")
+app.command(verify.verify, name="verify")
+app.command(doctor.doctor, name="doctor")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line ``arguments`` (default: the process's); return the exit code."""
+    tokens = list(sys.argv[1:] if arguments is None else arguments)
+    verbose = "-v" in tokens or "--verbose" in tokens
+    try:
+        with _terminable():
+            code = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+            sys.stdout.flush()
+        return code if isinstance(code, int) else DONE
+    except KeyboardInterrupt:
+        warn("interrupted; nothing was left half-written")
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of our output has gone: there is nobody to tell
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except (InputError, CycloptsError) as error:
+        return _tell(_one_line(error), USAGE, verbose)
+    except Exception as error:
+        return _tell(_failure(error), FAILED, verbose)
+
+
+def _tell(line: str, code: int, verbose: bool) -> int:
+    if verbose:
+        traceback.print_exc(file=sys.stderr)
+    warn(f"error: {line}")
+    return code
+
+
+def _one_line(error: Exception) -> str:
+    cause = error.__cause__
+    errors = getattr(cause, "errors", None)
+    if isinstance(error, CycloptsError) and callable(errors):  # a range or choice that pydantic refused
+        first = errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        return f"--{name} {first['input']}: {first['msg'][0].lower()}{first['msg'][1:]}; see --help"
+    return " ".join(str(error).split())
+
+
+def _failure(error: Exception) -> str:
+    if isinstance(error, MemoryError) or "out of memory" in str(error) or "can't allocate memory" in str(error):
+        return "memory ran out; give a smaller --memory, a coarser --spacing, or crop the scan"
+    reason = " ".join(str(error).split())
+    return f"failed unexpectedly ({type(error).__name__}: {reason}); -v shows where, 'voxprior doctor' what to report"
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Treat a request to terminate like Ctrl-C inside, so that it leaves nothing behind either."""
+
+    def interrupt(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    try:
+        before = signal.signal(signal.SIGTERM, interrupt)
+    except ValueError:  # not the main thread: signals are not ours
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

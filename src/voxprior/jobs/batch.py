@@ -1,0 +1,82 @@
+"""A folder of scans, one after the other: a bad one is listed, and the others are restored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from voxprior.errors import InputError
+from voxprior.io.names import IMAGE_SUFFIXES, shown
+from voxprior.io.outputs import Transaction, sidecar_path
+from voxprior.jobs.files import Written, run, write_report
+from voxprior.jobs.folder import make_folder
+from voxprior.jobs.options import require_method
+from voxprior.jobs.request import Request, prepare, require_report_name
+from voxprior.methods.result import Progress
+from voxprior.report.html import Entry
+
+
+@dataclass(frozen=True)
+class Member:
+    """What became of one scan: its outputs, or why there are none."""
+
+    source: Path
+    written: tuple[Written, ...] = ()
+    error: str | None = None
+
+
+Watch = Callable[[str], AbstractContextManager[Progress | None]]
+"""Given the title of a member, shows its progress."""
+
+
+def run_batch(request: Request, watch: Watch) -> Iterator[Member]:
+    """Restore every image in the folder ``request.source`` into the folder ``request.target``, under its own name.
+
+    The method keeps its weights from one scan to the next. Raises :class:`InputError` when the folder holds no image
+    or the output folder cannot be used.
+    """
+    members = images_in(request.source)
+    if not members:
+        raise InputError(f"{shown(request.source)}: no image in this folder; names must end in .nii, .nii.gz or .mgz")
+    if request.target.exists() and not request.target.is_dir():
+        raise InputError(f"{shown(request.target)}: not a folder; a folder of scans needs a folder for its outputs")
+    require_method("sr", request.options)
+    require_report_name(request.report)
+    if request.report is not None:
+        Transaction(request.force).check([request.report])
+    make_folder(request.target)
+    entries: list[Entry] = []
+    seen: set[Path] = set()
+    for number, source in enumerate(members, 1):
+        with watch(f"{number}/{len(members)} {shown(Path(source.name))}") as progress:
+            member = _attempt(request, source, seen, progress)
+        entries += [w.entry for w in member.written]
+        yield member
+    if request.report is not None and entries:
+        write_report(request.report, request.force, entries)
+
+
+def images_in(folder: Path) -> list[Path]:
+    """The images of ``folder`` itself, hidden files left out, by name."""
+    try:
+        found = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
+    except OSError as error:
+        raise InputError(f"{shown(folder)}: cannot be read ({error.strerror}); check the folder") from None
+    return [p for p in found if p.name.lower().endswith(IMAGE_SUFFIXES)]
+
+
+def _attempt(request: Request, source: Path, seen: set[Path], progress: Progress | None) -> Member:
+    target = request.target / source.name
+    try:
+        beside = sidecar_path(target)
+        if beside in seen:
+            raise InputError(f"{shown(target)}: another scan of the folder has this name and another suffix; rename it")
+        seen.add(beside)
+        written = run(prepare(replace(request, source=source, target=target, report=None)), progress)
+    except InputError as error:
+        return Member(source, error=str(error))
+    except Exception as error:  # one scan must not take the others with it
+        return Member(source, error=f"{shown(source)}: failed unexpectedly ({type(error).__name__}: {error})")
+    return Member(source, tuple(written))

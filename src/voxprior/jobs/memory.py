@@ -1,0 +1,123 @@
+"""The job for images that are in memory: nibabel images, numpy arrays and tensors, returned as what they came as."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import nibabel
+import numpy as np
+import torch
+from nibabel.spatialimages import SpatialImage
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from voxprior import registry
+from voxprior.errors import InputError
+from voxprior.jobs.options import SrOptions, require_method
+from voxprior.jobs.sidecar import memory_certificate, sidecar
+from voxprior.jobs.sr import Restored, restore_slices
+from voxprior.methods.result import Progress
+from voxprior.volume import Volume
+
+Wrap = Callable[[Volume], Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Restoration:
+    """A restored image and its maps, each of the kind that was given, and the values of its sidecar.
+
+    ``interval``: lower and upper bound of 90 %; ``invented``: what the slices do not determine; all in input units.
+    ``affine``: 4 x 4, of the restored grid.
+    """
+
+    image: Any
+    std: Any | None
+    interval: tuple[Any, Any] | None
+    invented: Any
+    samples: tuple[Any, ...]
+    affine: NDArray[np.float64]
+    sidecar: Mapping[str, Any]
+
+
+def restore(
+    image: SpatialImage | NDArray[Any] | torch.Tensor,
+    job: str = "sr",
+    *,
+    affine: NDArray[np.float64] | None = None,
+    voxel_size: tuple[float, float, float] | None = None,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Restoration:
+    """Restore ``image`` (i, j, k), thick slices, as the command ``voxprior sr`` does with the same ``options``.
+
+    A nibabel image brings its affine. An array or tensor needs ``affine`` (4 x 4, mm) or ``voxel_size`` (mm), and
+    must be real and finite. Raises :class:`InputError` for what a user can mend.
+    """
+    if job not in registry.JOBS:
+        raise InputError(f"job {job} is unknown; give one of {', '.join(registry.JOBS)}")
+    try:
+        parsed = SrOptions(**options)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InputError(f"option {'.'.join(map(str, first['loc']))}: {first['msg']}; see voxprior sr --help") from None
+    require_method(job, parsed)
+    volume, wrap = _taken(image, affine, voxel_size)
+    restored = restore_slices(volume, parsed, progress)
+    return _given(restored, sidecar(restored, parsed, memory_certificate(restored)), wrap)
+
+
+def _given(restored: Restored, values: Mapping[str, Any], wrap: Wrap) -> Restoration:
+    bounds = restored.interval
+    return Restoration(
+        image=wrap(restored.image),
+        std=None if restored.std is None else wrap(restored.std),
+        interval=None if bounds is None else (wrap(bounds[0]), wrap(bounds[1])),
+        invented=wrap(restored.invented),
+        samples=tuple(wrap(sample) for sample in restored.samples),
+        affine=restored.image.affine,
+        sidecar=values,
+    )
+
+
+def _taken(
+    image: Any, affine: NDArray[np.float64] | None, voxel_size: tuple[float, float, float] | None
+) -> tuple[Volume, Wrap]:
+    """``image`` as a volume, and how to make its kind of image of a volume."""
+    if isinstance(image, SpatialImage):
+        if affine is not None or voxel_size is not None:
+            raise InputError("a nibabel image brings its own affine; leave affine and voxel_size out")
+        return _volume(np.asanyarray(image.dataobj), image.affine, _codes(image)), _nibabel
+    if (affine is None) == (voxel_size is None):
+        raise InputError("an array has no place of its own; give affine= (4 x 4, mm) or voxel_size= (mm), one of them")
+    place = np.diag([*voxel_size, 1.0]) if voxel_size is not None else np.asarray(affine)
+    if isinstance(image, torch.Tensor):
+        device = image.device
+        return _volume(image.detach().cpu().numpy(), place, {}), lambda v: torch.from_numpy(v.data.copy()).to(device)
+    return _volume(np.asarray(image), place, {}), lambda v: v.data.copy()
+
+
+def _volume(data: NDArray[Any], affine: Any, header: Mapping[str, Any]) -> Volume:
+    if data.dtype.kind not in "buif":
+        raise InputError(f"an image of {data.dtype} is not real; give magnitudes as integers or floats")
+    if data.ndim == 4 and data.shape[3] == 1:
+        data = data[..., 0]
+    values = data.astype(np.float32)
+    if values.size and (not np.isfinite(values).all() or values.min() == values.max()):
+        raise InputError("voxels are NaN, infinite or all equal; give another image")
+    return Volume(values, affine, header)
+
+
+def _codes(image: Any) -> dict[str, int]:
+    names = ("qform_code", "sform_code", "xyzt_units")
+    return {n: int(image.header[n]) for n in names} if isinstance(image, nibabel.Nifti1Image) else {}
+
+
+def _nibabel(volume: Volume) -> Any:
+    kind: Any = nibabel.Nifti1Image  # nibabel carries no annotations
+    image = kind(volume.data.copy(), volume.affine)
+    for set_form, name in ((image.set_qform, "qform_code"), (image.set_sform, "sform_code")):
+        set_form(volume.affine, code=volume.header.get(name, 1))
+    image.header["xyzt_units"] = volume.header.get("xyzt_units", 2)
+    return image
