@@ -82,7 +82,8 @@ def batch(examples: Examples, seed: int, step: int, size: int):
             break
     profile = str(rng.choice(["box", "gaussian", "slr"], p=[0.6, 0.3, 0.1]))
     g = SliceGeometry(0, count, spacing, thickness, rows, fine, profile)
-    truth = np.stack([i[:DEPTH, s : s + rows, :WIDTH] for i in images for s in [int(rng.integers(i.shape[1] - rows + 1))]])
+    starts = [int(rng.integers(i.shape[1] - rows + 1)) for i in images]
+    truth = np.stack([i[:DEPTH, s : s + rows, :WIDTH] for i, s in zip(images, starts)])
     thick = np.einsum("kj,nsjc->nskc", g.matrix().astype(np.float32), truth)
     way = interpolate(g)
     m = np.einsum("jk,nskc->nsjc", way.matrix.astype(np.float32), thick)
@@ -129,7 +130,8 @@ def main() -> None:
     average = Coarse()
     average.load_state_dict(model.state_dict())
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.99), weight_decay=1e-4)
-    print("parameters", sum(p.numel() for p in model.parameters()), "multiply-adds a thick voxel", model.trunk.multiply_adds)
+    print("parameters", sum(p.numel() for p in model.parameters()))
+    print("multiply-adds a thick voxel", model.trunk.multiply_adds)
     started, step, losses = time.monotonic(), 0, []
     report = 5.0
     while (minutes := (time.monotonic() - started) / 60) < args.minutes and step < args.steps:
@@ -149,7 +151,8 @@ def main() -> None:
         losses.append(loss.item())
         if minutes > report:
             report += 5
-            line = {"minutes": round(minutes, 1), "step": step, "loss": float(np.mean(losses)), "gain": gains(average, held)}
+            line = {"minutes": round(minutes, 1), "step": step, "loss": float(np.mean(losses))}
+            line["gain"] = gains(average, held)
             losses = []
             with (args.output / "log.jsonl").open("a") as stream:
                 stream.write(json.dumps(line) + "\n")

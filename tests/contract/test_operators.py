@@ -34,7 +34,9 @@ OPERATORS: dict[str, Operator] = {
     "overlap": _slices(0, 3.0, 4.5, "box"),
     "gaussian": _slices(1, 2.0, 2.0, "gaussian"),
     "slr": _slices(0, 4.0, 4.0, "slr"),
-    "two-axes": Separable({0: _slices(0, 4.0, 4.0, "box").matrices[0], 2: _slices(2, 2.0, 2.0, "gaussian").matrices[2]}, SHAPE),
+    "two-axes": Separable(
+        {0: _slices(0, 4.0, 4.0, "box").matrices[0], 2: _slices(2, 2.0, 2.0, "gaussian").matrices[2]}, SHAPE
+    ),
     "three-axes": Separable({a: _slices(a, 2.0, 2.0, "box").matrices[a] for a in range(3)}, SHAPE),
     "stack": _stack(),
     "compose": Compose(

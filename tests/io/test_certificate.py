@@ -333,7 +333,7 @@ def test_verify_needs_no_torch(tmp_path: Path) -> None:
     source = Path(voxprior.io.certificate.__file__).parents[2]
     environment = {**os.environ, "PYTHONPATH": str(source)}
     done = subprocess.run(
-        [sys.executable, "-c", program, str(target)], env=environment, capture_output=True, text=True
+        [sys.executable, "-c", program, str(target)], env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
 

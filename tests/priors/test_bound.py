@@ -26,7 +26,9 @@ def _prior() -> SlicePrior:
     return prior.eval().requires_grad_(False)
 
 
-def _bind(y: torch.Tensor, affine: np.ndarray, axis: int, profile: str | tuple[float, ...] = "box", **options: int) -> BoundPrior:
+def _bind(
+    y: torch.Tensor, affine: np.ndarray, axis: int, profile: str | tuple[float, ...] = "box", **options: int
+) -> BoundPrior:
     g = SliceGeometry(axis, y.shape[axis + 1], 3.0, 3.0, 3 * y.shape[axis + 1], 1.0, profile)
     operator = Separable.from_slices(g, tuple(y.shape[1:]))
     return BoundPrior(_prior(), Measurement(operator, y, None, fine_affine(affine, g)), **options)

@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 from voxprior.errors import InputError
 from voxprior.priors.denoiser import SlicePriorConfig
 from voxprior.training.config import FitConfig, read_config
-from voxprior.training.examples import ExampleConfig, Examples
 from voxprior.training.data import load_subjects
+from voxprior.training.examples import ExampleConfig, Examples
 from voxprior.training.fit import CHECKPOINT, LOG, Run, fit, main
 from voxprior.training.loss import denoising_loss, noise_levels
 
@@ -110,7 +110,13 @@ def test_another_network_does_not_resume(data_folder: Path, trained: Path) -> No
 
 @pytest.mark.parametrize(
     ("text", "word"),
-    [("data: d\noutput: o\nsteps: many", "steps"), ("data: d\noutput: o\ncolour: red", "colour"), ("- a", "no settings"), ("a: [", "YAML"), ("batch: 2", "data")],
+    [
+        ("data: d\noutput: o\nsteps: many", "steps"),
+        ("data: d\noutput: o\ncolour: red", "colour"),
+        ("- a", "no settings"),
+        ("a: [", "YAML"),
+        ("batch: 2", "data"),
+    ],
 )
 def test_wrong_settings_are_named(tmp_path: Path, text: str, word: str) -> None:
     """A wrong or unknown entry of the YAML is named in one line."""

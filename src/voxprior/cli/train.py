@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from voxprior.cli.show import say
+
+if TYPE_CHECKING:
+    from voxprior.training.config import FitConfig
 
 
 def train(
@@ -16,6 +20,8 @@ def train(
     *,
     resume: Annotated[bool, Parameter(negative="", show_default=False)] = False,
     minutes: float | None = None,
+    pack: Path | None = None,
+    publish: Path | None = None,
 ) -> int:
     """Train a prior as a YAML file says.
 
@@ -27,7 +33,13 @@ def train(
         Go on from the checkpoint in the output folder; without it a folder with a checkpoint is refused.
     minutes
         Stop after so many minutes, with a checkpoint to resume from.
+    pack
+        Train nothing: write the training volumes into one .npz file, which may then stand as data in the settings.
+    publish
+        Train nothing: write the weight average of the checkpoint as a .safetensors file, with its card beside it.
     """
+    # Examples need many small matrices; a second BLAS thread for them only takes the cores from torch.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from importlib.util import find_spec
 
     from voxprior.errors import InputError
@@ -37,11 +49,31 @@ def train(
     from voxprior.training.config import read_config
     from voxprior.training.fit import CHECKPOINT, main
 
-    output = read_config(config).output
+    settings = read_config(config)
+    output = settings.output
+    if pack is not None or publish is not None:
+        return _write(settings, pack, publish)
     there = (output / CHECKPOINT).exists()
     if there and not resume:
         raise InputError(f"{output}: holds a checkpoint; give --resume to go on from it, or another output folder")
     if resume and not there:
         raise InputError(f"{output}: holds no checkpoint to resume from; leave --resume out")
     say(str(main(config, minutes)))
+    return 0
+
+
+def _write(settings: FitConfig, pack: Path | None, publish: Path | None) -> int:
+    from voxprior.errors import InputError
+    from voxprior.training import data
+    from voxprior.training import publish as publication
+
+    if pack is not None:
+        if pack.suffix != ".npz":
+            raise InputError(f"--pack {pack.name} must end in .npz")
+        say(f"{pack}: {data.pack(settings.data, pack) / 2**20:.1f} MiB")
+    if publish is not None:
+        if publish.suffix != ".safetensors":
+            raise InputError(f"--publish {publish.name} must end in .safetensors")
+        card = publication.publish(settings, publish)
+        say(f"{publish}: {card['bytes'] / 2**20:.1f} MiB, gain over cubic {card['figures']['gain_over_cubic']}")
     return 0

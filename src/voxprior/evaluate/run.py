@@ -11,6 +11,7 @@ from voxprior.evaluate.contenders import Contender, Resolve, sr_contenders, sr_m
 from voxprior.evaluate.degrade import Truth, thicken
 from voxprior.evaluate.measure import key, measure
 from voxprior.evaluate.protocols import Case, sr_cases
+from voxprior.evaluate.readme import write_readme
 from voxprior.evaluate.store import Store
 from voxprior.evaluate.tables import write_page
 
@@ -28,7 +29,8 @@ def evaluate_sr(
     resolve: Resolve = sr_method,
     report: Callable[[str], None] = print,
 ) -> list[dict[str, Any]]:
-    """Measure every contender on every case of ``data``, append to ``out``/sr.jsonl, and write ``page``.
+    """Measure every contender on every case of ``data``, append to ``out``/sr.jsonl, and write ``page`` and
+    the block of figures in the README beside its folder.
 
     A result is known by the case (with the sha256 of its file), the method, its resolved options and the
     sha256 of its weights; known ones are not made again. ``only``: words that must all occur in ``SUBJECT
@@ -53,6 +55,7 @@ def evaluate_sr(
             made.append(record)
             report(_line(record))
     write_page(page, store.records(), out)
+    write_readme(page.parent.parent / "README.md", store.records())
     return made
 
 

@@ -137,14 +137,14 @@ def _gains(records: Sequence[Record]) -> str:
     rows = []
     for kind in sorted(_unique(r["kind"] for r in records)):
         mine = [r for r in records if r["kind"] == kind]
-        cells = [_gain(mine, "psnr"), _gain(mine, "psnr_foreground")]
+        cells = [gain(mine, "psnr"), gain(mine, "psnr_foreground")]
         if cells[0] != "-":
-            groups = [_gain([r for r in mine if r["case"]["group"] == group], "psnr") for group in GROUPS]
+            groups = [gain([r for r in mine if r["case"]["group"] == group], "psnr") for group in GROUPS]
             rows.append([kind, *cells, *groups])
     return markdown(["case", "all, whole volume", "all, foreground", *GROUPS], rows)
 
 
-def _gain(records: Sequence[Record], figure: str) -> str:
+def gain(records: Sequence[Record], figure: str) -> str:
     """Mean over subjects of what the mean mode has over cubic in the same case."""
     table = paired(records, figure)
     subject = {r["name"]: r["case"]["subject"] for r in records}

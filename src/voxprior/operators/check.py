@@ -40,7 +40,8 @@ def _adjoint(operator: Operator, x: Tensor, ax: Tensor, y: Tensor, dtype: torch.
     size = float(ax.abs().square().sum().sqrt() * y.abs().square().sum().sqrt())
     error = float((left - right).abs()) / max(size, 1e-300)
     if not error <= TOLERANCE[dtype]:
-        raise AssertionError(f"adjoint: |<Ax, y> - <x, A'y>| is {error:.2e} of |Ax| |y|; at most {TOLERANCE[dtype]:.0e}")
+        bound = TOLERANCE[dtype]
+        raise AssertionError(f"adjoint: |<Ax, y> - <x, A'y>| is {error:.2e} of |Ax| |y|; at most {bound:.0e}")
 
 
 def _prox(operator: Operator, d: Tensor, y: Tensor, lam: float, dtype: torch.dtype) -> None:

@@ -21,7 +21,7 @@ RANK_TOLERANCE = 1e-9
 class Separable:
     """``A = A_0 x A_1 x A_2``, a matrix (n_data, n_image) along some axes of the image and the identity along the rest.
 
-    ``shape``: of the image, without the sample axis. ``slices``: what the matrix means in mm, where it is a slice stack.
+    ``shape``: of the image, without the sample axis. ``slices``: what the matrix means in mm, if a slice stack.
     The proximal point is exact for every weight: ``d + A' (A A' + lam)^-1 (y - A d)``, with ``A A'`` diagonal in the
     product of one small eigenbasis an axis.
     """

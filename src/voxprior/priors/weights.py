@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
@@ -130,4 +129,5 @@ def _fetch(name: str) -> Path:
         hf_hub_download(repository, file.removesuffix(".safetensors") + ".json")
         return Path(hf_hub_download(repository, file))
     except Exception as error:  # the hub raises many kinds; all mean that the weights are not here
-        raise InputError(f"--weights {name} cannot be fetched ({type(error).__name__}); check name and network") from None
+        kind = type(error).__name__
+        raise InputError(f"--weights {name} cannot be fetched ({kind}); check name and network") from None

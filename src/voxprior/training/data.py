@@ -112,7 +112,8 @@ def _read_folder(folder: Path) -> Iterator[Subject]:
 
 def _read_packed(path: Path) -> Iterator[Subject]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # The stream is ours to close: np.load leaves a broken archive open.
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             for i, (name, role, modality, voxel, fine, labels) in enumerate(json.loads(bytes(archive["index"]))):
                 yield Subject(name, role, modality, archive[f"v{i}"], tuple(voxel), tuple(fine), labels)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:

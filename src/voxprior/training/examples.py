@@ -26,7 +26,7 @@ class ExampleConfig(BaseModel):
 
     ``kinds``: shares of mean, conditional and unconditional examples. ``patch``: rows and columns. ``spacing``: range
     of slice distances in mm, log-uniform. ``resampled``: share of oblique examples at a random voxel size of ``voxel``
-    mm. ``integer``: share whose slice distance is a whole number of voxels. ``described``: share that is told its plane.
+    mm. ``integer``: share whose slice distance is a whole number of voxels. ``described``: share told its plane.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -155,7 +155,8 @@ def _batches(stream: Stream, first: int, config: FitConfig) -> Iterator[Batch]:
 
 def _train_step(fabric: Any, model: Any, run: Run, batch: Batch) -> float:
     config = run.config
-    generator = torch.Generator().manual_seed(config.seed * 1_000_003 + run.step * fabric.world_size + fabric.global_rank)
+    stream = run.step * fabric.world_size + fabric.global_rank
+    generator = torch.Generator().manual_seed(config.seed * 1_000_003 + stream)
     sigma = noise_levels(batch, run.prior, config.noise_spread, generator)
     noise = torch.randn(batch.truth.shape, generator=generator)
     moved = Batch(*(t.to(fabric.device) for t in batch))
