@@ -157,7 +157,10 @@ def main() -> None:
             with (args.output / "log.jsonl").open("a") as stream:
                 stream.write(json.dumps(line) + "\n")
             print(line, flush=True)
-    print("end", step, gains(average, held))
+    line = {"minutes": round(minutes, 1), "step": step, "gain": gains(average, held)}
+    with (args.output / "log.jsonl").open("a") as stream:
+        stream.write(json.dumps(line) + "\n")
+    print(line)
 
 
 if __name__ == "__main__":
