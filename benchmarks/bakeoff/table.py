@@ -17,8 +17,8 @@ TEXT = """# Which network for the mean
 
 Written by `python benchmarks/bakeoff/table.py`. Both contenders saw the same subjects, contrasts and slice geometries
 for the same time on one thread each, at the same time on the same machine; the score is the PSNR over cubic
-interpolation on a block of each `tune` subject (box profile, A-P, after the exact projection), in dB. The slice prior was
-stopped and resumed once, after 13 minutes in which its small matrices also took a part of the other core.
+interpolation on a block of each `tune` subject (box profile, A-P, after the exact projection), in dB. The slice
+prior was stopped and resumed once, after 13 minutes in which its small matrices also took a part of the other core.
 
 - **slice prior**: 2.5-D, both planes that hold the slice axis averaged, on the fine grid, told the phase within the
   thick slice; {slice_cost} multiply-adds an output voxel. It spends 45 % of its examples on noisy inputs.
