@@ -11,6 +11,6 @@ from voxprior.io.names import shown
 def make_folder(folder: Path) -> None:
     """Make ``folder`` unless it is there; raises :class:`InputError` where that cannot be."""
     try:
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{shown(folder)}: cannot make this folder ({error.strerror}); give another") from None
