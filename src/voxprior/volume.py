@@ -198,21 +198,22 @@ def slice_geometry(
 
 def fine_affine(affine: NDArray[np.float64], geometry: SliceGeometry) -> NDArray[np.float64]:
     """Affine of the restored grid, from the ``affine`` of the slices: the centre of the stack stays where it is."""
-    result = np.array(affine, dtype=np.float64)
-    a = geometry.axis
-    step = affine[:3, a] / geometry.spacing
-    centre = affine[:3, 3] + affine[:3, a] * (geometry.count - 1) / 2
-    result[:3, a] = step * geometry.fine_spacing
-    result[:3, 3] = centre - result[:3, a] * (geometry.fine_count - 1) / 2
-    return result
+    g = geometry
+    return _resampled(affine, g.axis, (g.count, g.spacing), (g.fine_count, g.fine_spacing))
 
 
 def slice_affine(affine: NDArray[np.float64], geometry: SliceGeometry) -> NDArray[np.float64]:
     """Affine of the slices, from the ``affine`` of the fine grid: the inverse of :func:`fine_affine`."""
+    g = geometry
+    return _resampled(affine, g.axis, (g.fine_count, g.fine_spacing), (g.count, g.spacing))
+
+
+def _resampled(
+    affine: NDArray[np.float64], axis: int, old: tuple[int, float], new: tuple[int, float]
+) -> NDArray[np.float64]:
+    """``affine`` with other (count, spacing in mm) along ``axis`` about the same centre."""
     result = np.array(affine, dtype=np.float64)
-    a = geometry.axis
-    step = affine[:3, a] / geometry.fine_spacing
-    centre = affine[:3, 3] + affine[:3, a] * (geometry.fine_count - 1) / 2
-    result[:3, a] = step * geometry.spacing
-    result[:3, 3] = centre - result[:3, a] * (geometry.count - 1) / 2
+    centre = affine[:3, 3] + affine[:3, axis] * (old[0] - 1) / 2
+    result[:3, axis] = affine[:3, axis] / old[1] * new[1]
+    result[:3, 3] = centre - result[:3, axis] * (new[0] - 1) / 2
     return result
