@@ -15,6 +15,8 @@ import numpy as np
 matplotlib.use("Agg")
 from matplotlib.figure import Figure
 
+from voxprior.training.publish import learning_curve
+
 HERE = Path(__file__).parent
 DOCS = HERE.parent / "docs"
 
@@ -24,9 +26,8 @@ def main() -> None:
     name = sys.argv[1]
     stored = HERE / "training" / f"{name}.jsonl"
     if len(sys.argv) > 2:
-        lines = [json.loads(line) for line in (Path(sys.argv[2]) / "log.jsonl").read_text().splitlines()]
         stored.parent.mkdir(exist_ok=True)
-        stored.write_text("".join(json.dumps(line) + "\n" for line in lines if "gain" in line))
+        stored.write_text("".join(json.dumps(line) + "\n" for line in learning_curve(Path(sys.argv[2]))))
     points = [json.loads(line) for line in stored.read_text().splitlines()]
     cases = sorted(points[-1]["gain"])
     steps = np.array([p["step"] for p in points], dtype=float)

@@ -9,7 +9,11 @@ from pathlib import Path
 import matplotlib
 
 matplotlib.use("Agg")
+from coarse import Coarse
 from matplotlib.figure import Figure
+
+from voxprior.networks.unet import UNet
+from voxprior.priors.denoiser import SlicePriorConfig
 
 HERE = Path(__file__).parent
 DOCS = HERE.parent.parent / "docs"
@@ -47,6 +51,12 @@ def curve(folder: Path) -> list[tuple[float, dict[str, float]]]:
     return [(line.get("minutes", line.get("seconds", 0) / 60), line["gain"]) for line in lines]
 
 
+def multiply_adds() -> tuple[float, float]:
+    """Of an output voxel: the slice prior in both planes, and the coarse network at x5; convolutions only."""
+    prior = SlicePriorConfig()
+    return 2 * UNet(prior.unet()).multiply_adds / prior.slab, Coarse().trunk.multiply_adds / 5
+
+
 def main() -> None:
     """Compare at the last time that both reached."""
     curves = {name: curve(Path(p)) for name, p in zip(("slice prior", "coarse 3-D"), sys.argv[1:3], strict=True)}
@@ -67,10 +77,11 @@ def main() -> None:
     axes.legend()
     (DOCS / "assets").mkdir(exist_ok=True)
     figure.savefig(DOCS / "assets" / "bakeoff.png", dpi=110)
+    costs = [f"{cost / 1000:.0f} thousand" for cost in multiply_adds()]
     best = max(final, key=lambda name: sum(final[name].values()))
     (DOCS / "bakeoff.md").write_text(
         TEXT.format(
-            slice_cost="62 thousand", coarse_cost="35 thousand", header=" | ".join(cases), minutes=minutes,
+            slice_cost=costs[0], coarse_cost=costs[1], header=" | ".join(cases), minutes=minutes,
             rule=" | ".join("---" for _ in range(len(cases) + 1)), slice_row=rows["slice prior"],
             coarse_row=rows["coarse 3-D"], winner=f"The {best}",
         )

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from voxprior.priors.condition import FEATURES, describe, interpolate
-from voxprior.priors.denoiser import SlicePrior, SlicePriorConfig, label_step, precondition
+from voxprior.priors.denoiser import SlicePrior, SlicePriorConfig, precondition
 from voxprior.volume import SliceGeometry
 
 SMALL = SlicePriorConfig(channels=(8, 8), blocks=(1, 1))
@@ -89,8 +89,3 @@ def test_expected_spread_grows_with_thickness() -> None:
     """The spread that scales the network's output rises with the slice distance, from below .06 to above .08."""
     spreads = [interpolate(SliceGeometry(0, 20, f, f, 20 * f, 1.0)).residual for f in (2, 3, 5, 8)]
     assert spreads == sorted(spreads) and spreads[0] < 0.06 and spreads[-1] > 0.08
-
-
-def test_label_steps_are_wide_enough() -> None:
-    """A step from sigma 1 to .9 moves the label by more than a hundredth."""
-    assert label_step(1.0, 0.9) > 1e-2

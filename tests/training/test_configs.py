@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib.resources import files
 from pathlib import Path
 
@@ -34,3 +35,13 @@ def test_the_shipped_weights_were_made_by_the_shipped_config() -> None:
     assert card["config"] == config.prior.model_dump(mode="json")
     for key in ("examples", "steps", "batch", "rate", "seed", "ema"):
         assert card["training"]["settings"][key] == config.model_dump(mode="json")[key]
+
+
+def test_the_page_on_training_data_counts_what_the_card_counts() -> None:
+    """The table of docs/training-data.md adds up to the card's volumes of each modality."""
+    page = (Path(__file__).parents[2] / "docs" / "training-data.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (.+?) \| (\d+) \|$", page, flags=re.MULTILINE)
+    words = {"T1w+Gd": "gadolinium", "T2w": "T2w", "FLAIR": "FLAIR", "labels": "label maps"}
+    found = {name: sum(int(n) for what, n in rows if word in what) for name, word in words.items()}
+    found["T1w"] = sum(int(n) for what, n in rows) - sum(found.values())
+    assert found == bundled()["head-slices"]["data"]["modalities"]

@@ -82,7 +82,8 @@ def conjugate_gradients(
     p, rr = r.clone(), _inner(r, r)
     scale = _inner(target, target).clamp_min(torch.finfo(rr.dtype).tiny)
     done = 0
-    for done in range(1, iterations + 1):  # noqa: B007 - the count is part of the result
+    for _ in range(iterations):
+        done += 1
         ap = operator.adjoint(operator.apply(p)) + lam * p
         curvature = _inner(p, ap)
         # A sample that has converged has p = 0: its step is 0, not 0/0, so that it waits for the others.

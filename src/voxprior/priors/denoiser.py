@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import torch
@@ -113,8 +112,3 @@ class SlicePrior(nn.Module):
         """The mean estimate: the largest noise level with a noisy input that is exactly m."""
         sigma = torch.full_like(spread, self.config.sigma_max)
         return self.forward(m, m, phase, sigma, spread, vector)
-
-
-def label_step(sigma: float, following: float) -> float:
-    """Distance of two noise levels in the network's label, ln(sigma) / 4."""
-    return abs(math.log(sigma) - math.log(following)) / 4
