@@ -17,12 +17,11 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import map_coordinates
 
-from voxprior.evaluate.degrade import Problem, Truth, thicken
-from voxprior.evaluate.measure import as_record, case_key, score
-from voxprior.evaluate.protocols import Case, sr_cases
-from voxprior.evaluate.run import LINES, PAGE, RESULTS
-from voxprior.evaluate.store import Store
-from voxprior.evaluate.tables import PEERS, write_page
+from voxprior.evaluate.page import PAGE, RESULTS, peers, write_page
+from voxprior.evaluate.record import as_record
+from voxprior.evaluate.sr.degrade import Problem, Truth, thicken
+from voxprior.evaluate.sr.measure import case_key, score
+from voxprior.evaluate.sr.protocols import Case, sr_cases
 from voxprior.io.nifti import read_volume
 from voxprior.io.outputs import write_volume
 
@@ -58,8 +57,8 @@ def main() -> None:
     }
     label = f"ECLARE {ECLARE}, {chosen.patches} patches"
     record = as_record(case, case_key(case, "eclare", settings), label, {"settings": settings}, figures)
-    Store(chosen.out / PEERS).append(record)
-    write_page(chosen.page, Store(chosen.out / LINES).records(), chosen.out)
+    peers(chosen.out, "sr").append(record)
+    write_page(chosen.page, chosen.out)
     print(f"{case.name}  {label}: {figures['psnr']:.2f} dB, SSIM {figures['ssim']:.4f}, {seconds:.0f} s")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from voxprior.errors import InputError
 
 _BASELINES = "voxprior.methods.baselines"
+_HFS_SDE = "voxprior.methods.hfs_sde"
 
 JOBS: Mapping[str, str] = {"sr": "thick slices to thin slices"}
 """What each job does; more join this table when they exist."""
@@ -21,7 +22,12 @@ METHODS: Mapping[str, Mapping[str, str]] = {
         "linear": f"{_BASELINES}:linear",
         "cubic": f"{_BASELINES}:cubic",
         "cubic-projected": f"{_BASELINES}:cubic_projected",
-    }
+    },
+    "recon": {
+        "hfs-sde": f"{_HFS_SDE}:hfs_sde",
+        "ve-sde": f"{_HFS_SDE}:ve_sde",
+        "vp-sde": f"{_HFS_SDE}:vp_sde",
+    },
 }
 """Job to method name to ``module:object``."""
 

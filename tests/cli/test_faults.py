@@ -235,7 +235,7 @@ def test_an_interrupted_run_leaves_nothing_and_ends_with_130(thick_scan: Path, t
 
 def test_an_unexpected_failure_is_one_line_and_code_1(voxprior, thick_scan: Path, monkeypatch) -> None:
     """Guards errors of the program itself: code 1, a traceback only with -v, and memory named as such."""
-    from voxprior.jobs import files
+    from voxprior.jobs import sr_files
 
     words = ("sr", "-i", thick_scan, "-o", thick_scan.with_name("out.nii.gz"), "--method", "cubic")
 
@@ -243,7 +243,7 @@ def test_an_unexpected_failure_is_one_line_and_code_1(voxprior, thick_scan: Path
         def restore(*_: object) -> None:
             raise error
 
-        monkeypatch.setattr(files, "restore_slices", restore)
+        monkeypatch.setattr(sr_files, "restore_slices", restore)
 
     fail(ZeroDivisionError("a bug"))
     ran = voxprior(*words)

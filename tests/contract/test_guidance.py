@@ -12,6 +12,7 @@ from voxprior.diffusion.noise import SeededNoise
 from voxprior.diffusion.process import White
 from voxprior.diffusion.sample import PREVIOUS, Guided, State, sample, start
 from voxprior.diffusion.schedule import Step, euler, karras, schedule
+from voxprior.guidance.gradient import balanced, dps, pi_gdm
 from voxprior.guidance.proximal import admm, proximal, unguided
 from voxprior.operators.base import Measurement
 from voxprior.operators.separable import Separable
@@ -26,6 +27,9 @@ GUIDANCES: dict[str, Callable[[Measurement], Guided]] = {
     "unguided": lambda measurement: unguided([PRIOR]),
     "proximal": lambda measurement: proximal([PRIOR], measurement, 0.5),
     "admm": lambda measurement: admm([PRIOR], measurement),
+    "dps": lambda measurement: dps([PRIOR], measurement, 0.3),
+    "pi-gdm": lambda measurement: pi_gdm([PRIOR], measurement, 0.5),
+    "balanced": lambda measurement: balanced([PRIOR], measurement, 2.5),
 }
 
 

@@ -9,6 +9,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from voxprior.diffusion.path import VariancePreserving
 from voxprior.diffusion.schedule import (
     SOLVERS,
     Step,
@@ -17,9 +18,12 @@ from voxprior.diffusion.schedule import (
     dpm_2m,
     drawn,
     euler,
+    euler_maruyama,
+    every,
     heun,
     karras,
     log_uniform,
+    perturb_and_solve,
     renoise,
     reverse_sde,
     schedule,
@@ -96,6 +100,27 @@ def test_all_rows_of_a_grid_step_share_a_plane() -> None:
     assert [t[0].plane for t in triples] + [steps[-1].plane] == [0, 1, 0, 1, 0, 1, 0]
 
 
+def test_every_kth_step_asks_the_other_plane() -> None:
+    """Guards TPDM's integer K: steps K-1, 2K-1 and so on, but never the last one."""
+    planes = [s.plane for s in schedule(karras(9, 3.0, 0.01), euler, every(3), snr=0.1)]
+    assert planes == [p for p in (0, 0, 1, 0, 0, 1, 0, 0, 0) for _ in range(2)]
+    assert [s.plane for s in schedule(karras(4, 3.0, 0.01), euler, every(2))] == [0, 1, 0, 0]
+
+
+def test_rows_of_one_perturbation() -> None:
+    """Guards DAPS's shape: calls a level, noise only after the last of them, one call where little noise is left."""
+    rows = perturb_and_solve(3, 0.01)(None, 2.0, 1.5)
+    assert [r.sigma for r in rows] == [2.0, rows[1].sigma, 0.01] and [r.kick for r in rows] == [0, 0, 1.5]
+    assert (rows[-1].keep, rows[-1].pull) == (0, 1)
+    assert perturb_and_solve(3, 0.01)(None, 0.02, 0.01) == renoise(1.0)(None, 0.02, 0.01)
+
+
+def test_last_row_in_the_coordinates_of_a_path_is_clean() -> None:
+    """Guards the end of Euler-Maruyama, where the time of sigma = 0 is of no use."""
+    (row,) = euler_maruyama(VariancePreserving())(1.0, 0.5, 0.0)
+    assert (row.keep, row.pull, row.kick) == (0, 1, 0)
+
+
 def test_drawn_planes_follow_their_shares_and_the_seed() -> None:
     """Guards TPDM's unseeded draw: same seed same planes, shares as asked, a data step at the end."""
     grid = log_uniform(2001, 3.0, 0.01)
@@ -116,6 +141,9 @@ BAD: dict[str, Callable[[], object]] = {
     "flat grid": lambda: schedule((3.0, 3.0, 0.0)),
     "eta": lambda: ddim(1.5),
     "zeta": lambda: renoise(-0.1),
+    "inner steps": lambda: perturb_and_solve(0, 0.1),
+    "inner end": lambda: perturb_and_solve(3, 0.0),
+    "period": lambda: every(1),
     "shares": lambda: drawn((0.7, 0.7), 0),
     "two-step memory across a Langevin row": lambda: schedule(karras(5, 3.0, 0.1), dpm_2m, snr=0.1),
 }

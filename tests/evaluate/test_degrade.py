@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from voxprior.errors import InputError
-from voxprior.evaluate.degrade import Truth, array_axis, block, thicken
-from voxprior.evaluate.protocols import sr_cases
+from voxprior.evaluate.directions import array_axis
+from voxprior.evaluate.sr.degrade import Truth, block, thicken
+from voxprior.evaluate.sr.protocols import sr_cases
 from voxprior.metrics import data_range, foreground
 from voxprior.volume import Volume, fine_affine
 

@@ -3,7 +3,7 @@
 import pytest
 
 from voxprior.errors import InputError
-from voxprior.evaluate.protocols import sr_cases
+from voxprior.evaluate.sr.protocols import sr_cases
 
 
 def test_every_row_of_the_protocol_is_there(data):

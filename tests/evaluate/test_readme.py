@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from voxprior.evaluate.readme import BEGIN, END, summary, write_readme
-from voxprior.evaluate.tables import GROUPS
+from voxprior.evaluate.sr.readme import BEGIN, END, summary, write_readme
+from voxprior.evaluate.sr.tables import GROUPS
 
 
 def _records(gain: float) -> list[dict[str, Any]]:

@@ -2,8 +2,8 @@
 
 import pytest
 
+from voxprior.evaluate.sr.tables import GROUPS, render
 from voxprior.evaluate.statistics import latest, mean_over_subjects
-from voxprior.evaluate.tables import GROUPS, render
 
 
 def _record(label, psnr, subject="a", kind="x5 box", direction="A-P", assumed="box", crop=0, repeats=1, **figures):

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from voxprior.cli.show import say
 
 if TYPE_CHECKING:
-    from voxprior.jobs.request import Request
+    from voxprior.jobs.sr_request import SrRequest
 
 FOLDER = Path("voxprior-demo")
 HEAD = Path(__file__).parent.parent / "demo" / "head.nii.gz"
@@ -44,15 +44,15 @@ def demo(
         Show where an error arose.
     """
     from voxprior.cli.progress import watch
-    from voxprior.cli.sr import show_result
+    from voxprior.cli.result import show_result
     from voxprior.io.outputs import sibling
     from voxprior.jobs.folder import make_folder
-    from voxprior.jobs.request import prepare
+    from voxprior.jobs.sr_request import prepare
 
     request = _request(HEAD if scan is None else scan, output, method, force)
     make_folder(output)
     prepared = prepare(request)
-    from voxprior.jobs.files import run
+    from voxprior.jobs.sr_files import run
 
     with watch(quiet)("demo") as progress:
         (written,) = run(prepared, progress)
@@ -62,12 +62,12 @@ def demo(
     return 0
 
 
-def _request(scan: Path, folder: Path, method: str, force: bool) -> Request:
+def _request(scan: Path, folder: Path, method: str, force: bool) -> SrRequest:
     """Restore ``scan`` where a slice axis is clear; otherwise make it thick from front to back first."""
     from voxprior.errors import InputError
     from voxprior.io.nifti import read_volume
     from voxprior.jobs.options import SrOptions
-    from voxprior.jobs.request import Request
+    from voxprior.jobs.sr_request import SrRequest
     from voxprior.volume import thick_axis
 
     volume = read_volume(scan)
@@ -77,5 +77,5 @@ def _request(scan: Path, folder: Path, method: str, force: bool) -> Request:
     except InputError:
         axis = next("ijk"[a] for a, code in enumerate(volume.axcodes) if code in "AP")
         options = SrOptions(method=method, axis=axis)
-        return Request(scan, target, options, simulate=True, factor=FACTOR, force=force)
-    return Request(scan, target, SrOptions(method=method), force=force)
+        return SrRequest(scan, target, options, simulate=True, factor=FACTOR, force=force)
+    return SrRequest(scan, target, SrOptions(method=method), force=force)

@@ -33,7 +33,7 @@ def sr(
     only
         Words that must all occur in SUBJECT KIND DIRECTION METHOD.
     """
-    from voxprior.evaluate.run import evaluate_sr
+    from voxprior.evaluate.sr.run import evaluate_sr
 
     made = evaluate_sr(data, out, page, only)
     say(f"{len(made)} new results; tables in {page}")

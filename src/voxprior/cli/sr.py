@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from cyclopts import Parameter
 
-from voxprior.cli.show import say, warn
 from voxprior.jobs.options import SrOptions
-
-if TYPE_CHECKING:
-    from voxprior.jobs.batch import Member
-    from voxprior.jobs.files import Written
-    from voxprior.jobs.request import Request
 
 
 def sr(
@@ -58,13 +52,17 @@ def sr(
         Show where an error arose.
     """
     from voxprior.cli.progress import watch
-    from voxprior.jobs.request import Request, is_batch, prepare
+    from voxprior.cli.result import run_folder, show_result
+    from voxprior.jobs.request import is_batch
+    from voxprior.jobs.sr_request import SrRequest, prepare
 
-    request = Request(input, output, options or SrOptions(), frames, simulate, factor, force, report)
+    request = SrRequest(input, output, options or SrOptions(), simulate, force, report, frames, factor)
     if is_batch(input, simulate):
-        return _batch(request, quiet)
+        from voxprior.jobs.sr_files import FILES
+
+        return run_folder(request, FILES, quiet)
     prepared = prepare(request)  # a mistake is told before torch is imported
-    from voxprior.jobs.files import run
+    from voxprior.jobs.sr_files import run
 
     with watch(quiet)("sr") as progress:
         written = run(prepared, progress)
@@ -72,44 +70,3 @@ def sr(
         for one in written:
             show_result(one)
     return 0
-
-
-def _batch(request: Request, quiet: bool) -> int:
-    from voxprior.cli.progress import watch
-    from voxprior.jobs.batch import run_batch
-
-    members = []
-    for member in run_batch(request, watch(quiet)):
-        members.append(member)
-        _show_member(member, quiet)
-    return _summary(members, quiet)
-
-
-def show_result(written: Written) -> None:
-    """Print what was written and how well it fits; warnings go to stderr."""
-    values = written.values
-    for warning in values["warnings"]:
-        warn(f"warning: {warning}")
-    seconds, residual = values["seconds"], values["residual"]
-    say(f"{written.target.name}: restored in {seconds:.1f} s, residual {residual:.1e}")
-    for name, figures in values.get("comparison", {}).get("methods", {}).items():
-        ssim = "" if figures["ssim"] is None else f", SSIM {figures['ssim']:.4f}"
-        psnr = "equal to the truth" if figures["psnr"] is None else f"PSNR {figures['psnr']:.2f} dB"
-        say(f"  {name}: {psnr}{ssim}")
-
-
-def _show_member(member: Member, quiet: bool) -> None:
-    if member.error is not None:
-        warn(f"error: {member.error}")
-    elif not quiet:
-        for one in member.written:
-            show_result(one)
-
-
-def _summary(members: list[Member], quiet: bool) -> int:
-    failed = [member.source.name for member in members if member.error is not None]
-    if failed:
-        warn(f"{len(failed)} of {len(members)} scans failed: {', '.join(failed)}")
-    elif not quiet:
-        say(f"{len(members)} scans restored")
-    return 1 if failed else 0

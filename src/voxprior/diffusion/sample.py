@@ -89,6 +89,18 @@ def langevin(sigma: float, snr: float, x: Tensor, e: Estimate, z: Tensor) -> Ten
     return x + t / sigma**2 * (e.denoised - x) + torch.sqrt(2 * t) * z
 
 
+class Counted:
+    """A guided prior that counts how often it is asked; ``calls`` is all that it remembers."""
+
+    def __init__(self, guided: Guided) -> None:
+        self.guided, self.calls = guided, 0
+
+    def __call__(self, x: Tensor, step: Step, memory: Mapping[str, Tensor]) -> tuple[Estimate, Mapping[str, Tensor]]:
+        """The estimate of the guided prior itself."""
+        self.calls += 1
+        return self.guided(x, step, memory)
+
+
 @dataclass(frozen=True)
 class _AsDenoiser:
     guided: Guided

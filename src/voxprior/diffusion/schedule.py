@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 from voxprior.diffusion.noise import generator
+from voxprior.diffusion.path import Diffusion
 from voxprior.errors import InputError
 
 RHO = 7.0
@@ -136,6 +137,41 @@ def reverse_sde(before: float | None, sigma: float, after: float) -> tuple[Row, 
     return (Row(sigma, keep, 1 - keep, kick),)
 
 
+def euler_maruyama(path: Diffusion) -> Solver:
+    """First-order step of the reverse SDE in the coordinates of ``path`` (Song et al. 2021), the last one as above.
+
+    ``x_t <- x_t - (f x_t - g^2 s) dt + g sqrt(dt) z`` with the score ``s = (a D - x_t)/b^2``, written for x = x_t / a.
+    """
+
+    def solver(before: float | None, sigma: float, after: float) -> tuple[Row, ...]:
+        if after == 0:
+            return reverse_sde(before, sigma, after)
+        t, end = path.t(sigma), path.t(after)
+        dt, scale = t - end, path.a(t) / path.a(end)
+        gain = path.diffusion(t) * dt / path.b(t) ** 2
+        kick = math.sqrt(path.diffusion(t) * dt) / path.a(end)
+        return (Row(sigma, scale * (1 - path.drift(t) * dt - gain), scale * gain, kick),)
+
+    return solver
+
+
+def perturb_and_solve(inner: int, sigma_min: float) -> Solver:
+    """Down to the clean image in ``inner`` Euler steps, then fresh noise of std sigma' (DAPS, Zhang et al. 2025).
+
+    Unlike :func:`renoise`, which jumps to the mean, the ODE ends on a sample of x0 given x, so that no spread is lost
+    as ``inner`` grows. ``sigma_min``: its last level above 0, in image units.
+    """
+    if inner < 1 or not sigma_min > 0:
+        raise InputError(f"{inner} inner steps down to {sigma_min:g}; give at least 1, and a positive noise level")
+
+    def solver(before: float | None, sigma: float, after: float) -> tuple[Row, ...]:
+        down = karras(inner, sigma, sigma_min) if sigma > 2 * sigma_min else (sigma, 0.0)
+        rows = [row for here, there in pairwise(down) for row in euler(None, here, there)]
+        return (*rows[:-1], rows[-1]._replace(kick=after))
+
+    return solver
+
+
 SOLVERS: Mapping[str, Solver] = MappingProxyType(
     {
         "euler": euler,
@@ -146,12 +182,19 @@ SOLVERS: Mapping[str, Solver] = MappingProxyType(
         "reverse-sde": reverse_sde,
     }
 )
-"""Solvers without a number of their own, by the name that options use; :func:`ddim` and :func:`renoise` take one."""
+"""Solvers without a number of their own, by the name that options use; the others take one, or a path."""
 
 
 def alternating(planes: int) -> PlaneRule:
     """Planes in turn, the last grid step on plane 0."""
     return lambda i, n: (n - 1 - i) % planes
+
+
+def every(period: int) -> PlaneRule:
+    """Plane 1 at each ``period``-th grid step and plane 0 at the others, the last grid step on plane 0."""
+    if period < 2:
+        raise InputError(f"plane 1 at every {period}-th step; give at least 2, so that plane 0 has its steps")
+    return lambda i, n: 1 if i % period == period - 1 and i < n - 1 else 0
 
 
 SINGLE = alternating(1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -11,10 +12,14 @@ from voxprior.diffusion.denoiser import Denoiser
 from voxprior.diffusion.sample import PREVIOUS, Estimate, Guided
 from voxprior.diffusion.schedule import Step
 from voxprior.errors import InputError
-from voxprior.operators.base import Measurement
+from voxprior.operators.base import Measurement, conjugate_gradients
 
 DUAL = "dual"
 """Key of the dual variable of :func:`admm` in the memory of a run."""
+
+
+CORRECTION = "correction"
+"""Key of D_y - D of :func:`dds` in the memory of a run."""
 
 
 def posterior_variance(sigma: float, data_std: float) -> float:
@@ -64,6 +69,31 @@ def proximal(priors: Sequence[Denoiser], measurement: Measurement, data_std: flo
         d = priors[step.plane](x, step.sigma)
         lam = sigma_y**2 / posterior_variance(step.sigma, data_std)
         return Estimate(d, operator.prox(d, _data(measurement, d), lam, memory.get(PREVIOUS))), {}
+
+    return guided
+
+
+def projection(priors: Sequence[Denoiser], measurement: Measurement) -> Guided:
+    """The image that explains the data and is nearest to D, whatever their noise: :func:`proximal` with ``lam`` = 0."""
+    return proximal(priors, replace(measurement, sigma=None), 1.0)
+
+
+def dds(priors: Sequence[Denoiser], measurement: Measurement, lam: float, iterations: int = 5) -> Guided:
+    """A few conjugate gradient steps towards ``argmin |A u - y|^2 + lam |u - D|^2``; one prior a plane.
+
+    ``lam``, in units of A'A, is the same at every noise level, as published (Chung et al. 2024: lam = 1/gamma, five
+    steps from D). Here the steps start from D plus the correction D_y - D of the row before, which is kept in the
+    memory of the run, so that a solution cut short goes on where it stopped. Each step lowers the quadratic.
+    """
+    operator = measurement.operator
+    if not 0 <= lam < float("inf") or iterations < 1:
+        raise InputError(f"lam {lam:g} and {iterations} iterations; give a weight that is not negative, and at least 1")
+
+    def guided(x: Tensor, step: Step, memory: Mapping[str, Tensor]) -> tuple[Estimate, Mapping[str, Tensor]]:
+        d = priors[step.plane](x, step.sigma)
+        warm = d + memory[CORRECTION] if CORRECTION in memory else None
+        d_y = conjugate_gradients(operator, _data(measurement, d), d, lam, warm, iterations).x
+        return Estimate(d, d_y), {CORRECTION: d_y - d}
 
     return guided
 

@@ -10,11 +10,12 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+import nibabel
 import numpy as np
 
 from voxprior.errors import InputError
 from voxprior.io.encoding import encode
-from voxprior.io.names import IMAGE_SUFFIXES, any_suffix, image_suffix, shown
+from voxprior.io.names import IMAGE_SUFFIXES, any_suffix, image_suffix, result_suffix, shown
 from voxprior.io.transaction import Transaction, is_staged, lack_of_space
 from voxprior.volume import Volume
 
@@ -26,6 +27,7 @@ __all__ = [
     "sidecar_path",
     "voxel_digest",
     "write_json",
+    "write_pair",
     "write_volume",
 ]
 
@@ -48,7 +50,7 @@ def sidecar_path(out: Path) -> Path:
 
 
 def _split(out: Path) -> tuple[str, str]:
-    length = len(image_suffix(out))
+    length = len(result_suffix(out))
     return out.name[:-length], out.name[-length:]
 
 
@@ -62,6 +64,14 @@ def write_volume(path: Path, volume: Volume) -> None:
     if not np.isfinite(volume.data).all():
         raise ValueError(f"{shown(path)}: the volume holds voxels that are not finite; nothing was written")
     _write(path, encode(volume, suffix), volume.data.nbytes, compressed=suffix != ".nii")
+
+
+def write_pair(path: Path, lower: Volume, upper: Volume) -> None:
+    """Write two volumes of one grid as a 4-D image of two frames, under the header of either; to a staged path."""
+    suffix = image_suffix(path)
+    kind: Any = nibabel.MGHImage if suffix == ".mgz" else nibabel.Nifti1Image  # nibabel carries no annotations
+    header = kind.from_bytes(b"".join(encode(lower, suffix.removesuffix(".gz")))).header
+    nibabel.save(kind(np.stack([lower.data, upper.data], axis=-1), lower.affine, header), path)
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:

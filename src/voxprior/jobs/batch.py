@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from voxprior.errors import InputError
-from voxprior.io.names import IMAGE_SUFFIXES, shown
+from voxprior.io.names import shown
 from voxprior.io.outputs import Transaction, sidecar_path
-from voxprior.jobs.files import Written, run, write_report
+from voxprior.jobs.files import Files, Written, write_report
 from voxprior.jobs.folder import make_folder
 from voxprior.jobs.options import require_method
-from voxprior.jobs.request import Request, prepare, require_report_name
+from voxprior.jobs.request import Request, require_report_name
 from voxprior.methods.result import Progress
 from voxprior.report.html import Entry
 
@@ -31,18 +31,18 @@ Watch = Callable[[str], AbstractContextManager[Progress | None]]
 """Given the title of a member, shows its progress."""
 
 
-def run_batch(request: Request, watch: Watch) -> Iterator[Member]:
-    """Restore every image in the folder ``request.source`` into the folder ``request.target``, under its own name.
+def run_batch(request: Request, watch: Watch, files: Files) -> Iterator[Member]:
+    """Restore every scan in the folder ``request.source`` into the folder ``request.target``, under its own name.
 
-    The method keeps its weights from one scan to the next. Raises :class:`InputError` when the folder holds no image
+    The method keeps its weights from one scan to the next. Raises :class:`InputError` when the folder holds no scan
     or the output folder cannot be used.
     """
-    members = images_in(request.source)
+    members = scans_in(request.source, files.suffixes)
     if not members:
-        raise InputError(f"{shown(request.source)}: no image in this folder; names must end in .nii, .nii.gz or .mgz")
+        raise InputError(f"{shown(request.source)}: no scan in this folder; names end in {', '.join(files.suffixes)}")
     if request.target.exists() and not request.target.is_dir():
         raise InputError(f"{shown(request.target)}: not a folder; a folder of scans needs a folder for its outputs")
-    require_method("sr", request.options)
+    require_method(files.job, request.options)
     require_report_name(request.report)
     if request.report is not None:
         Transaction(request.force).check([request.report])
@@ -51,30 +51,30 @@ def run_batch(request: Request, watch: Watch) -> Iterator[Member]:
     seen: set[Path] = set()
     for number, source in enumerate(members, 1):
         with watch(f"{number}/{len(members)} {shown(Path(source.name))}") as progress:
-            member = _attempt(request, source, seen, progress)
+            member = _attempt(request, source, files, seen, progress)
         entries += [w.entry for w in member.written]
         yield member
     if request.report is not None and entries:
         write_report(request.report, request.force, entries)
 
 
-def images_in(folder: Path) -> list[Path]:
-    """The images of ``folder`` itself, hidden files left out, by name."""
+def scans_in(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
+    """The files of ``folder`` itself that end in one of ``suffixes``, hidden files left out, by name."""
     try:
         found = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
     except OSError as error:
         raise InputError(f"{shown(folder)}: cannot be read ({error.strerror}); check the folder") from None
-    return [p for p in found if p.name.lower().endswith(IMAGE_SUFFIXES)]
+    return [p for p in found if p.name.lower().endswith(suffixes)]
 
 
-def _attempt(request: Request, source: Path, seen: set[Path], progress: Progress | None) -> Member:
-    target = request.target / source.name
+def _attempt(request: Request, source: Path, files: Files, seen: set[Path], progress: Progress | None) -> Member:
     try:
+        target = request.target / files.name(source)
         beside = sidecar_path(target)
         if beside in seen:
             raise InputError(f"{shown(target)}: another scan of the folder has this name and another suffix; rename it")
         seen.add(beside)
-        written = run(prepare(replace(request, source=source, target=target, report=None)), progress)
+        written = files.restore(replace(request, source=source, target=target, report=None), progress)
     except InputError as error:
         return Member(source, error=str(error))
     except Exception as error:  # one scan must not take the others with it

@@ -15,15 +15,23 @@ from pydantic import ValidationError
 from voxprior import registry
 from voxprior.diffusion.noise import SeededNoise
 from voxprior.errors import InputError
-from voxprior.jobs.options import METHOD_OPTIONS, SharedOptions, require_method
+from voxprior.jobs.options import SharedOptions, require_method
 from voxprior.methods.result import Method, Progress, Result
 from voxprior.operators.base import Measurement
 
-NOTICE = (
-    "Derived by software with a learned prior. Detail finer than the measured slices is inferred, not measured: "
-    "compare with the *_invented map and the original scan. Not a medical device; not for diagnosis."
+_NOTICE = (
+    "Derived by software with a learned prior. {} is inferred, not measured: compare with the *_invented map and the "
+    "original scan. Not a medical device; not for diagnosis."
 )
-"""What every result says of itself."""
+NOTICES = {
+    "sr": _NOTICE.format("Detail finer than the measured slices"),
+    "recon": _NOTICE.format("What the missing part of k-space holds"),
+}
+"""What every result says of itself, a job."""
+
+
+PART = 1 << 32
+"""Between the seeds of the parts of a run: beyond the seeds that people give."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +42,14 @@ class Run:
     seconds: float
 
 
-def run_method(job: str, measurement: Measurement, options: SharedOptions, progress: Progress | None = None) -> Run:
+def run_method(
+    job: str, measurement: Measurement, options: SharedOptions, progress: Progress | None = None, part: int = 0
+) -> Run:
     """Restore ``measurement`` by the method that ``options`` name.
 
-    Raises :class:`InputError` for an unknown method, a device that is not there, and options that do not belong
-    together; when memory runs out it says so.
+    ``part``: number of the measurement among several of one run, from 0; each has random numbers of its own. Raises
+    :class:`InputError` for an unknown method, a device that is not there, and options that do not belong together;
+    when memory runs out it says so.
     """
     require_method(job, options)
     method: Method = registry.resolve(options.method, job)
@@ -46,18 +57,22 @@ def run_method(job: str, measurement: Measurement, options: SharedOptions, progr
     values, ignored = method_options(method, options, device)
     with _threads(options.threads):
         begin = time.perf_counter()
-        result = method(measurement, values, SeededNoise(options.seed), progress)
+        result = method(measurement, values, SeededNoise(options.seed + part * PART), progress)
         seconds = time.perf_counter() - begin
-    return Run(_with_warnings(result, ignored), seconds)
+    resolved = values.model_dump(mode="json", exclude={"weights"})  # the weights of a file would name its folder
+    notes, warnings = {**resolved, **result.notes}, (*ignored, *result.warnings)
+    return Run(replace(result, notes=notes, warnings=warnings), seconds)
 
 
 def method_options(method: Method, options: SharedOptions, device: str) -> tuple[Any, tuple[str, ...]]:
     """The method's own options, and a warning for each given option that the method does not have."""
     fields = method.Options.model_fields
-    given = [n for n in METHOD_OPTIONS if n in options.model_fields_set and getattr(options, n) is not None]
-    ignored = [f"--{name} has no effect with --method {options.method}" for name in given if name not in fields]
-    if "mode" in fields and options.mode != "sample":
-        ignored += [f"--{name} has no effect without --mode sample" for name in ("steps", "samples") if name in given]
+    given = [n for n in options.for_method if n in options.model_fields_set and getattr(options, n) is not None]
+    missing = [name.replace("_", "-") for name in given if name not in fields]
+    ignored = [f"--{name} has no effect with --method {options.method}" for name in missing]
+    if options.mode != "sample":
+        for_samples = getattr(method.Options, "for_samples", ())
+        ignored += [f"--{name} has no effect without --mode sample" for name in for_samples if name in given]
     values = {name: getattr(options, name) for name in given if name in fields}
     if "device" in fields:
         values["device"] = device
@@ -65,7 +80,8 @@ def method_options(method: Method, options: SharedOptions, device: str) -> tuple
         return method.Options(**values), tuple(ignored)
     except ValidationError as error:
         first = error.errors()[0]
-        raise InputError(f"--{first['loc'][0]} {first['input']}: {first['msg']}; see --help") from None
+        name = str(first["loc"][0]).replace("_", "-")
+        raise InputError(f"--{name} {first['input']}: {first['msg']}; see --help") from None
 
 
 def find_device(name: str) -> str:
@@ -99,7 +115,3 @@ def _threads(count: int | None) -> Iterator[None]:
     finally:
         if count is not None:
             torch.set_num_threads(before)
-
-
-def _with_warnings(result: Result, more: tuple[str, ...]) -> Result:
-    return replace(result, warnings=(*more, *result.warnings))

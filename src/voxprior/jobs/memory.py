@@ -15,8 +15,9 @@ from pydantic import ValidationError
 
 from voxprior import registry
 from voxprior.errors import InputError
+from voxprior.io.certificate import slice_residual
 from voxprior.jobs.options import SrOptions, require_method
-from voxprior.jobs.sidecar import memory_certificate, sidecar
+from voxprior.jobs.sidecar import sidecar
 from voxprior.jobs.sr import Restored, restore_slices
 from voxprior.methods.result import Progress
 from voxprior.volume import Volume
@@ -65,7 +66,22 @@ def restore(
     require_method(job, parsed)
     volume, wrap = _taken(image, affine, voxel_size)
     restored = restore_slices(volume, parsed, progress)
-    return _given(restored, sidecar(restored, parsed, memory_certificate(restored)), wrap)
+    return _given(restored, sidecar("sr", restored, parsed, _certificate(restored)), wrap)
+
+
+def _certificate(restored: Restored) -> dict[str, Any]:
+    """Operator and residual, but no files to check."""
+    residual, per_slice = slice_residual(restored.geometry, restored.image.data, restored.measurement.data)
+    return {
+        "operator": {"kind": "slices", **restored.geometry.to_dict()},
+        "input": None,
+        "input_sha256": None,
+        "output_sha256": None,
+        "residual": residual,
+        "residual_per_slice": per_slice,
+        "noise": restored.noise,
+        "noise_source": restored.noise_source,
+    }
 
 
 def _given(restored: Restored, values: Mapping[str, Any], wrap: Wrap) -> Restoration:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -10,21 +10,24 @@ from voxprior import registry
 from voxprior.errors import InputError
 
 METHOD_OPTIONS = ("mode", "steps", "samples", "weights", "precision", "memory")
-"""Options that go to the method; the others are the job's."""
+"""Options of every job that go to the method."""
 DEFAULT_METHOD = "voxprior"
 
 
 class SharedOptions(BaseModel):
-    """Options that every job has."""
+    """Options that every job has; ``for_method`` names those that go to the method, the others are the job's."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    for_method: ClassVar[tuple[str, ...]] = METHOD_OPTIONS
 
     method: str = Field(default=DEFAULT_METHOD, description="Restoration method; `voxprior info` lists the names.")
     mode: Literal["mean", "sample"] | None = Field(
         default=None,
         description="What method voxprior gives: the mean estimate (its default), or posterior samples.",
     )
-    steps: int = Field(default=20, ge=2, le=1000, description="Network calls a sample (mode sample).")
+    steps: int | None = Field(
+        default=None, ge=2, le=1000, description="Network calls a sample; each method has its own default."
+    )
     samples: int = Field(default=1, ge=1, le=64, description="Posterior samples to draw (mode sample).")
     seed: int = Field(default=0, ge=0, description="Seed of all randomness; same seed, same output.")
     weights: str | None = Field(default=None, description="Bundled name, a .safetensors file, or hf://OWNER/REPO/FILE.")
@@ -37,6 +40,7 @@ class SharedOptions(BaseModel):
 class SrOptions(SharedOptions):
     """Options of ``sr``; lengths are in millimetres."""
 
+    steps: int = Field(default=20, ge=2, le=1000, description="Network calls a sample (mode sample).")
     spacing: float | None = Field(
         default=None,
         description="Output spacing along the slice axis, mm; the smaller in-plane spacing by default.",
@@ -51,6 +55,42 @@ class SrOptions(SharedOptions):
         default=None,
         ge=0,
         description="Standard deviation of the noise, in image units; measured in the air by default.",
+    )
+
+
+class ReconOptions(SharedOptions):
+    """Options of ``recon``."""
+
+    for_method: ClassVar[tuple[str, ...]] = (*METHOD_OPTIONS, "snr", "mse", "corrector_mse")
+
+    mask: str | None = Field(
+        default=None,
+        description="Undersample full data first: NAME:R:ACS such as uniform:8:24, or a file; by default the lines "
+        "that are zero are missing.",
+    )
+    mask_seed: int = Field(default=0, ge=0, description="Seed of a random --mask.")
+    maps: str | None = Field(
+        default=None, description="File of coil sensitivities; ESPIRiT finds them in the data by default."
+    )
+    calibration: int | None = Field(default=None, ge=4, description="ESPIRiT: side of the central region used.")
+    kernel: int | None = Field(default=None, ge=2, le=16, description="ESPIRiT: side of the kernel.")
+    threshold: float | None = Field(
+        default=None, gt=0, lt=1, description="ESPIRiT: singular values below this part of the largest are noise."
+    )
+    crop: float | None = Field(
+        default=None, ge=0, le=1, description="ESPIRiT: maps are zero where the eigenvalue is smaller."
+    )
+    coils: int | None = Field(default=None, ge=1, description="Compress to so many virtual coils first.")
+    noise: float | None = Field(
+        default=None,
+        ge=0,
+        description="Standard deviation of the noise, of the real part of a k-space sample; by default from the "
+        "noise scan, or from the corners of k-space.",
+    )
+    snr: float | None = Field(default=None, gt=0, description="Langevin step (hfs-sde, ve-sde, vp-sde).")
+    mse: float | None = Field(default=None, ge=0, description="Data weight of the predictor (hfs-sde, ve-sde, vp-sde).")
+    corrector_mse: float | None = Field(
+        default=None, ge=0, description="Data weight of the corrector (hfs-sde, ve-sde, vp-sde)."
     )
 
 

@@ -6,13 +6,11 @@ import platform
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import voxprior
-from voxprior.io.certificate import slice_certificate, slice_residual
-from voxprior.jobs.job import NOTICE
-from voxprior.jobs.options import SrOptions
-from voxprior.jobs.sr import Restored
+from voxprior.jobs.job import NOTICES
+from voxprior.jobs.options import SharedOptions
 
 PACKAGES = ("torch", "numpy", "scipy", "nibabel")
 
@@ -28,45 +26,46 @@ def versions() -> dict[str, str]:
     return found
 
 
-def file_certificate(restored: Restored, source: Path, target: Path) -> dict[str, Any]:
-    """The certificate of an output that goes to ``target``, for slices that were read from file ``source``."""
-    return slice_certificate(
-        restored.geometry,
-        restored.measurement,
-        restored.image,
-        source,
-        target,
-        restored.noise,
-        restored.noise_source,
-    )
+class Account(Protocol):
+    """What a result tells of the run that made it."""
 
+    @property
+    def seconds(self) -> float:
+        """Of the restoration alone."""
 
-def memory_certificate(restored: Restored) -> dict[str, Any]:
-    """The certificate of a result that was restored from memory: operator and residual, but no files to check."""
-    residual, per_slice = slice_residual(restored.geometry, restored.image.data, restored.measurement.data)
-    return {
-        "operator": {"kind": "slices", **restored.geometry.to_dict()},
-        "input": None,
-        "input_sha256": None,
-        "output_sha256": None,
-        "residual": residual,
-        "residual_per_slice": per_slice,
-        "noise": restored.noise,
-        "noise_source": restored.noise_source,
-    }
+    @property
+    def peak_memory(self) -> int | None:
+        """Bytes."""
+
+    @property
+    def calls(self) -> int:
+        """Of the network."""
+
+    @property
+    def weights(self) -> Mapping[str, str] | None:
+        """Name and sha256."""
+
+    @property
+    def notes(self) -> Mapping[str, Any]:
+        """Settings as they were resolved."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Sentences."""
 
 
 def sidecar(
-    restored: Restored,
-    options: SrOptions,
+    job: str,
+    restored: Account,
+    options: SharedOptions,
     certificate: Mapping[str, Any],
     inputs: Sequence[str] = (),
     outputs: Sequence[str] = (),
 ) -> dict[str, Any]:
     """All that is known of a restoration, as JSON values; ``inputs`` and ``outputs`` are names without folders."""
     return {
-        "job": "sr",
-        "notice": NOTICE,
+        "job": job,
+        "notice": NOTICES[job],
         "versions": versions(),
         "weights": None if restored.weights is None else dict(restored.weights),
         "settings": {**settings(options), **restored.notes},
@@ -82,10 +81,10 @@ def sidecar(
     }
 
 
-def settings(options: SrOptions) -> dict[str, Any]:
+def settings(options: SharedOptions) -> dict[str, Any]:
     """``options`` as JSON values, files by name alone: a folder may be named after a patient."""
     values = options.model_dump(mode="json")
-    for name in ("weights", "profile"):
-        if values[name] is not None and not values[name].startswith("hf://"):
+    for name in ("weights", "profile", "maps", "mask"):
+        if values.get(name) is not None and not values[name].startswith("hf://"):
             values[name] = Path(values[name]).name
     return values

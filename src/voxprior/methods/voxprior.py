@@ -37,6 +37,7 @@ class Settings(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    for_samples: ClassVar[tuple[str, ...]] = ("steps", "samples")
 
     mode: Literal["mean", "sample"] = "mean"
     steps: int = Field(default=20, ge=2, le=1000)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -72,42 +72,73 @@ def conjugate_gradients(
     iterations: int = CG_ITERATIONS,
     tolerance: float = CG_TOLERANCE,
 ) -> Solution:
-    """Minimise ``|A x - y|^2 + lam |x - d|^2`` by Hestenes-Stiefel iterations, each sample with its own step.
-
-    Started at ``warm`` or d. With ``lam`` = 0 and the start at d, the part of d that A does not see is kept.
-    """
+    """Minimise ``|A x - y|^2 + lam |x - d|^2`` by :func:`solve_normal`, started at ``warm`` or d."""
     target = operator.adjoint(y) + lam * d
-    x = d.clone() if warm is None or lam == 0 else warm.clone()
-    r = target - operator.adjoint(operator.apply(x)) - lam * x
-    p, rr = r.clone(), _inner(r, r)
-    scale = _inner(target, target).clamp_min(torch.finfo(rr.dtype).tiny)
+    start = d if warm is None or lam == 0 else warm
+    return solve_normal(lambda x: operator.adjoint(operator.apply(x)), target, start, lam, iterations, tolerance)
+
+
+def solve_normal(
+    normal: Callable[[Tensor], Tensor],
+    target: Tensor,
+    start: Tensor,
+    lam: float,
+    iterations: int = CG_ITERATIONS,
+    tolerance: float = CG_TOLERANCE,
+    together: tuple[int, ...] | None = None,
+) -> Solution:
+    """Solve ``(A'A + lam) x = target`` by Hestenes-Stiefel iterations; ``normal`` is ``A'A``.
+
+    ``together``: axes of x that A'A couples, by default all but the sample axis; every position along the others is a
+    system of its own with its own step. With ``lam`` = 0 the part of ``start`` that A does not see is kept. Inner
+    products are real parts, so that it holds for complex images too.
+    """
+    axes = tuple(range(1, target.ndim)) if together is None else together
+    x = start
+    r = target - normal(x) - lam * x
+    p, rr = r, _energy(r, axes)
+    tiny = torch.finfo(rr.dtype).tiny
+    whole = _energy(target, axes)
+    share = whole.flatten(1).mean(1).reshape(-1, *[1] * (target.ndim - 1))
+    goal = tolerance**2 * torch.maximum(whole, share)
     done = 0
     for _ in range(iterations):
-        done += 1
-        ap = operator.adjoint(operator.apply(p)) + lam * p
-        curvature = _inner(p, ap)
-        # A sample that has converged has p = 0: its step is 0, not 0/0, so that it waits for the others.
-        step = torch.where(curvature > 0, rr / curvature.clamp_min(torch.finfo(rr.dtype).tiny), torch.zeros_like(rr))
-        x = x + _wide(step, x) * p
-        r = r - _wide(step, r) * ap
-        new = _inner(r, r)
-        if bool((new <= tolerance**2 * scale).all()):
-            rr = new
+        # A system that has converged waits for the others: a further step would follow rounding into the null space.
+        active = rr > goal
+        if not bool(active.any()):
             break
-        p = r + _wide(new / rr.clamp_min(torch.finfo(rr.dtype).tiny), p) * p
+        done += 1
+        ap = normal(p) + lam * p
+        curvature = _inner(p, ap, axes)
+        go = active & (curvature > 0)
+        step = torch.where(go, rr / curvature.clamp_min(tiny), 0)
+        x = x + step * p
+        r = r - step * ap
+        new = _energy(r, axes)
+        p = r + (new / rr.clamp_min(tiny)) * p
         rr = new
-    return Solution(x, done, torch.sqrt(rr / scale))
+    return Solution(x, done, torch.sqrt(rr.flatten(1).sum(1) / whole.flatten(1).sum(1).clamp_min(tiny)))
 
 
-def _inner(a: Tensor, b: Tensor) -> Tensor:
-    return (a.conj() * b).real.flatten(1).sum(1) if a.is_complex() else (a * b).flatten(1).sum(1)
+def _inner(a: Tensor, b: Tensor, axes: tuple[int, ...]) -> Tensor:
+    if a.is_complex():
+        a, b = torch.view_as_real(a), torch.view_as_real(b)
+        return (a * b).sum(-1).sum(axes, keepdim=True)
+    return (a * b).sum(axes, keepdim=True)
 
 
-def _wide(value: Tensor, like: Tensor) -> Tensor:
-    return value.reshape(-1, *[1] * (like.ndim - 1))
+def _energy(a: Tensor, axes: tuple[int, ...]) -> Tensor:
+    return _inner(a, a, axes)
 
 
-class Compose:
+class Composable:
+    """Gives an operator the sign for composition: ``(outer @ inner)(x) = outer(inner(x))``."""
+
+    def __matmul__(self: Operator, inner: Operator) -> Compose:
+        return Compose(self, inner)
+
+
+class Compose(Composable):
     """``outer(inner(x))`` as one operator; its proximal point comes from conjugate gradients."""
 
     def __init__(self, outer: Operator, inner: Operator) -> None:
@@ -126,7 +157,7 @@ class Compose:
         return conjugate_gradients(self, y, d, lam, warm).x
 
 
-class Stack:
+class Stack(Composable):
     """Several measurements of one image; ``y`` is their data laid end to end, (sample, total).
 
     ``shapes``: the data shape of each operator, without the sample axis. :meth:`join` and :meth:`split` convert.

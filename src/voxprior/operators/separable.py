@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from voxprior.operators.base import Composable
 from voxprior.volume import SliceGeometry
 
 EXACT_CONDITION = 100.0
@@ -18,7 +19,7 @@ RANK_TOLERANCE = 1e-9
 """Eigenvalues of A A' below this part of the largest count as zero."""
 
 
-class Separable:
+class Separable(Composable):
     """``A = A_0 x A_1 x A_2``, a matrix (n_data, n_image) along some axes of the image and the identity along the rest.
 
     ``shape``: of the image, without the sample axis. ``slices``: what the matrix means in mm, if a slice stack.

@@ -11,10 +11,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from voxprior.errors import InputError
 from voxprior.priors.denoiser import SlicePriorConfig
 from voxprior.training.examples import ExampleConfig
+from voxprior.training.kspace import KspaceConfig
 
 
 class FitConfig(BaseModel):
-    """A training of a slice prior.
+    """A training of a slice prior; the examples say of what (those with ``coils`` are of k-space).
 
     ``data``: folder with manifest.csv, or packed ``.npz``. ``output``: folder for checkpoints, logs and pictures.
     ``rate``: AdamW rate, reached after ``warmup`` steps, held, and brought to zero over the last ``decay`` steps.
@@ -27,7 +28,7 @@ class FitConfig(BaseModel):
     data: Path
     output: Path
     prior: SlicePriorConfig = SlicePriorConfig()
-    examples: ExampleConfig = ExampleConfig()
+    examples: ExampleConfig | KspaceConfig = ExampleConfig()
     steps: int = 40_000
     batch: int = 8
     rate: float = 1e-3

@@ -20,9 +20,9 @@ from voxprior.errors import InputError
 from voxprior.priors.denoiser import SlicePrior
 from voxprior.training.config import FitConfig, read_config
 from voxprior.training.data import Subject, load_subjects
-from voxprior.training.examples import Batch, Examples
+from voxprior.training.examples import Batch
 from voxprior.training.loss import denoising_loss, noise_levels
-from voxprior.training.validate import validate
+from voxprior.training.task import Task, make_task
 
 CHECKPOINT = "checkpoint.safetensors"
 LOG = "log.jsonl"
@@ -89,11 +89,11 @@ class Run:
 class Stream(torch.utils.data.Dataset[Batch]):
     """Batches by step, for a DataLoader that prepares them beside the training."""
 
-    def __init__(self, examples: Examples, seed: int, size: int, rank: int, world: int) -> None:
-        self.examples, self.seed, self.size, self.rank, self.world = examples, seed, size, rank, world
+    def __init__(self, task: Task, seed: int, size: int, rank: int, world: int) -> None:
+        self.task, self.seed, self.size, self.rank, self.world = task, seed, size, rank, world
 
     def __getitem__(self, step: int) -> Batch:
-        return self.examples.batch(self.seed, step * self.world + self.rank, self.size)
+        return self.task.batch(self.seed, step * self.world + self.rank, self.size)
 
 
 def main(path: Path, minutes: float | None = None, **overrides: Any) -> Path:
@@ -123,11 +123,11 @@ def fit(config: FitConfig, minutes: float | None = None) -> Path:
     run.average.to(fabric.device)
     model, run.optimiser = fabric.setup(run.prior, run.optimiser)
     model.mark_forward_method("raw")
-    examples = Examples(subjects, config.examples, config.prior.seen, config.prior.image_std)
-    stream = Stream(examples, config.seed, config.batch, fabric.global_rank, fabric.world_size)
+    task = make_task(config, subjects)
+    stream = Stream(task, config.seed, config.batch, fabric.global_rank, fabric.world_size)
     started, before, last = time.monotonic(), run.seconds, []
     for batch in _batches(stream, run.step, config):
-        last.append(_train_step(fabric, model, run, batch))
+        last.append(_train_step(fabric, model, run, batch, task))
         run.seconds = before + time.monotonic() - started
         over = minutes is not None and time.monotonic() - started > 60 * minutes
         final = over or run.step == config.steps
@@ -137,7 +137,7 @@ def fit(config: FitConfig, minutes: float | None = None) -> Path:
                                  "loss": float(np.mean(last))})
             last = []
         if fabric.is_global_zero and (run.step % config.validate_every == 0 or final):
-            _validate(run, held, config.output)
+            _validate(run, held, task)
         if final:
             break
     return checkpoint
@@ -153,7 +153,7 @@ def _batches(stream: Stream, first: int, config: FitConfig) -> Iterator[Batch]:
         )
 
 
-def _train_step(fabric: Any, model: Any, run: Run, batch: Batch) -> float:
+def _train_step(fabric: Any, model: Any, run: Run, batch: Batch, task: Task) -> float:
     config = run.config
     stream = run.step * fabric.world_size + fabric.global_rank
     generator = torch.Generator().manual_seed(config.seed * 1_000_003 + stream)
@@ -162,7 +162,9 @@ def _train_step(fabric: Any, model: Any, run: Run, batch: Batch) -> float:
     moved = Batch(*(t.to(fabric.device) for t in batch))
     for group in run.optimiser.param_groups:
         group["lr"] = run.rate()
-    loss = denoising_loss(model, moved, sigma.to(fabric.device), noise.to(fabric.device), config.variance_weight)
+    loss = denoising_loss(
+        model, moved, sigma.to(fabric.device), noise.to(fabric.device), config.variance_weight, task.diffusing
+    )
     fabric.backward(loss.total)
     fabric.clip_gradients(model, run.optimiser, max_norm=config.clip)
     run.optimiser.step()
@@ -176,15 +178,16 @@ def _train_step(fabric: Any, model: Any, run: Run, batch: Batch) -> float:
     return float(loss.error.mean())
 
 
-def _validate(run: Run, held: list[Subject], output: Path) -> None:
+def _validate(run: Run, held: list[Subject], task: Task) -> None:
     import matplotlib.image
 
+    output = run.config.output
     average = deepcopy(run.average).to("cpu").float()
-    scores = validate(average, held)
-    gains = {f"{s.subject} x{s.factor}": round(s.psnr - s.cubic, 3) for s in scores}
+    scores = task.validate(average, held)
+    gains = {s.case: round(s.psnr - s.baseline, 3) for s in scores}
     _log(output, {"step": run.step, "seconds": round(run.seconds, 1), "gain": gains})
     for s in scores:
-        name = f"{s.subject}-x{s.factor}.png"
+        name = f"{s.case.replace(' ', '-')}.png"
         matplotlib.image.imsave(output / name, s.picture, cmap="gray", vmin=0, vmax=1)
     _tensorboard(output, run.step, gains)
 

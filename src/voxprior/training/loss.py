@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -33,20 +34,26 @@ def noise_levels(batch: Batch, prior: SlicePrior, spread: float, generator: torc
 
 
 def denoising_loss(
-    prior: SlicePrior, batch: Batch, sigma: Tensor, noise: Tensor, variance_weight: float
+    prior: SlicePrior,
+    batch: Batch,
+    sigma: Tensor,
+    noise: Tensor,
+    variance_weight: float,
+    diffusing: Callable[[Tensor], Tensor] = lambda x: x,
 ) -> Loss:
     """EDM's weighted error of D, which is the plain error of F, and the likelihood of the log-variance head.
 
     Mean examples (kind 0) have a noisy input that is exactly m. ``noise``: standard normal, shape of the truth. The
-    variance head learns from the error but does not change what the mean learns from its own term.
+    variance head learns from the error but does not change what the mean learns from its own term. ``diffusing``: the
+    part of an image that the process moves; noise and error are taken in it alone (HFS-SDE's loss).
     """
     c = precondition(sigma, batch.spread, (prior.config.sigma_min, prior.config.sigma_max))
     inner = slice(prior.config.halo, prior.config.halo + prior.config.slab)
-    noisy = batch.truth + sigma[:, None, None, None] * noise
+    noisy = batch.truth + sigma[:, None, None, None] * diffusing(noise)
     u = torch.where((batch.kind == 0)[:, None, None, None], torch.zeros_like(noisy), noisy - batch.m)
     f, variance = prior.raw(c.inp * u, batch.m, batch.phase, c.label, batch.vector)
     target = (batch.truth[:, inner] - batch.m[:, inner] - c.skip * u[:, inner]) / c.out
-    square = (target - f).square()
+    square = diffusing(target - f).square()
     error = square.mean(dim=(1, 2, 3))
     likelihood = (torch.exp(-variance) * square.detach() + variance).mean()
     return Loss(error.mean() + variance_weight * likelihood, error.detach())

@@ -16,7 +16,7 @@ from voxprior.priors.weights import export
 from voxprior.training.config import FitConfig
 from voxprior.training.data import load_subjects
 from voxprior.training.fit import CHECKPOINT, LOG
-from voxprior.training.validate import CROP, validate
+from voxprior.training.task import make_task
 
 LICENCE = "Apache-2.0"
 
@@ -35,7 +35,8 @@ def publish(config: FitConfig, target: Path) -> dict[str, Any]:
         state = {k.removeprefix("ema."): archive.get_tensor(k) for k in archive.keys() if k.startswith("ema.")}
     prior = SlicePrior(config.prior).requires_grad_(False)
     prior.load_state_dict({k: v.half().float() for k, v in state.items()})
-    scores = validate(prior.eval(), load_subjects(config.data, ("tune",)), (2, 3, 5, 8))
+    task = make_task(config)
+    scores = task.validate(prior.eval(), load_subjects(config.data, ("tune",)), thorough=True)
     settings = config.model_dump(mode="json", exclude={"data", "output", "start"})
     card = {
         "licence": LICENCE,
@@ -47,15 +48,11 @@ def publish(config: FitConfig, target: Path) -> dict[str, Any]:
             "hardware": f"{os.cpu_count()} CPU cores, torch {torch.__version__}, float32",
         },
         "figures": {
-            "protocol": f"tune subjects, A-P, box profile, {CROP} x {CROP} voxels in plane, after the projection; dB",
-            "gain_over_cubic": {f"{s.subject} x{s.factor}": round(s.psnr - s.cubic, 2) for s in scores},
-            "psnr": {f"{s.subject} x{s.factor}": round(s.psnr, 2) for s in scores},
+            "protocol": task.protocol,
+            f"gain_over_{task.baseline.split()[-1]}": {s.case: round(s.psnr - s.baseline, 2) for s in scores},
+            "psnr": {s.case: round(s.psnr, 2) for s in scores},
         },
-        "trained_range": {
-            "voxel_mm": list(config.examples.voxel),
-            "slice_distance_mm": list(config.examples.spacing),
-            "sigma": [config.prior.sigma_min, config.prior.sigma_max],
-        },
+        "trained_range": {**task.trained_range, "sigma": [config.prior.sigma_min, config.prior.sigma_max]},
         "intended_use": "research; not a medical device, not for diagnosis",
     }
     return export(prior, target, card)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from voxprior.operators.base import Measurement
 from voxprior.operators.profiles import interpolation_matrix
@@ -15,20 +13,11 @@ from voxprior.operators.separable import Separable, along
 from voxprior.priors.bound import BoundPrior
 from voxprior.priors.denoiser import SlicePrior
 from voxprior.training.data import Subject
+from voxprior.training.task import Score
 from voxprior.volume import SliceGeometry
 
 CROP = 80
 """In-plane voxels of a validation block; the slice axis is taken whole."""
-
-
-class Score(NamedTuple):
-    """PSNR in dB (range: 99.9th percentile of the truth) of one held-back block, and of cubic interpolation."""
-
-    subject: str
-    factor: int
-    psnr: float
-    cubic: float
-    picture: NDArray[np.float32]
 
 
 def validate(prior: SlicePrior, subjects: Sequence[Subject], factors: Sequence[int] = (2, 5)) -> list[Score]:
@@ -61,4 +50,4 @@ def _score(prior: SlicePrior, subject: Subject, factor: int) -> Score:
         return float(20 * np.log10(top / (x - truth).square().mean().sqrt().item()))
 
     picture = torch.cat([v[0, :, :, v.shape[3] // 2].T for v in (cubic, restored, truth)], dim=1)
-    return Score(subject.name, factor, psnr(restored), psnr(cubic), (picture / top).clamp(0, 1).numpy())
+    return Score(f"{subject.name} x{factor}", psnr(restored), psnr(cubic), (picture / top).clamp(0, 1).numpy())

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from voxprior.errors import InputError
+from voxprior.evaluate.directions import fine_directions
+from voxprior.evaluate.manifest import read_manifest
 
 PROTOCOL = 1
 """Part of the key of every result: raise it when a case or a figure changes its meaning."""
@@ -19,8 +19,6 @@ CROPS = 2
 TIMED_VOXELS = 170 * 200 * 140
 """The subject closest to this size has its first x5 case timed several times."""
 TIMED_REPEATS = 3
-
-_DIRECTIONS = ("L-R", "A-P", "I-S")
 
 
 @dataclass(frozen=True)
@@ -84,7 +82,7 @@ def sr_cases(data: Path) -> list[Case]:
     """
     rows = read_manifest(data)
     trained = {r["sequence_field_scanner"] for r in rows if r["split"] == "train"}
-    subjects = [r for r in rows if r["split"] == "test" and r["file"].startswith("test/") and _fine(r)]
+    subjects = [r for r in rows if r["split"] == "test" and r["file"].startswith("test/") and fine_directions(r)]
     if not subjects:
         raise InputError(f"{data}: manifest.csv lists no test volume with fine_axes; give another --data")
     timed = min(subjects, key=lambda r: abs(_voxels(r) - TIMED_VOXELS))
@@ -95,23 +93,8 @@ def sr_cases(data: Path) -> list[Case]:
     ]
 
 
-def read_manifest(data: Path) -> list[dict[str, str]]:
-    """Rows of ``data``/manifest.csv; raises :class:`InputError` when it is missing or lacks a column."""
-    path = data / "manifest.csv"
-    try:
-        with path.open(newline="", encoding="utf-8") as stream:
-            rows = list(csv.DictReader(stream))
-    except OSError:
-        raise InputError(f"{data}: no manifest.csv; give --data the folder that holds it") from None
-    wanted = ("file", "split", "subject", "modality", "sequence_field_scanner", "shape", "fine_axes", "sha256")
-    missing = [name for name in wanted if rows and name not in rows[0]]
-    if missing or not rows:
-        raise InputError(f"{path}: lacks {', '.join(missing) or 'rows'}; see docs/evaluation.md")
-    return rows
-
-
 def _of_subject(row: dict[str, str], group: str, repeats: int) -> Iterator[Case]:
-    fine = _fine(row)
+    fine = fine_directions(row)
     first = "A-P" if "A-P" in fine else fine[0]
     base = Case(row["subject"], row["file"], row["sha256"], row["modality"], group, first, 5)
     yield replace(base, repeats=repeats)
@@ -126,11 +109,6 @@ def _of_subject(row: dict[str, str], group: str, repeats: int) -> Iterator[Case]
     yield replace(base, source="spline")
     for number in range(1, CROPS + 1):
         yield replace(base, crop=number)
-
-
-def _fine(row: dict[str, str]) -> tuple[str, ...]:
-    """Fine directions of a row; a remark such as ``(soft)`` after a direction is not one."""
-    return tuple(d for d in re.findall(r"[A-Z]-[A-Z]", row["fine_axes"]) if d in _DIRECTIONS)
 
 
 def _voxels(row: dict[str, str]) -> int:

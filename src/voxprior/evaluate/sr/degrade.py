@@ -10,9 +10,10 @@ import torch
 from numpy.typing import NDArray
 
 from voxprior.errors import InputError
-from voxprior.evaluate.protocols import CROP, Case
+from voxprior.evaluate.directions import array_axis
+from voxprior.evaluate.manifest import checked
+from voxprior.evaluate.sr.protocols import CROP, Case
 from voxprior.io.nifti import read_volume
-from voxprior.io.outputs import file_digest
 from voxprior.metrics import data_range, foreground
 from voxprior.operators.base import Measurement
 from voxprior.operators.profiles import interpolation_matrix
@@ -21,8 +22,6 @@ from voxprior.volume import SliceGeometry, Volume, slice_affine
 
 SUPERSAMPLING = 3
 """Points a voxel at which the spline truth is integrated."""
-
-_DIRECTION = {"L": "L-R", "R": "L-R", "A": "A-P", "P": "A-P", "I": "I-S", "S": "I-S"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,10 +37,7 @@ class Truth:
         """The volume of ``case``; raises :class:`InputError` when it is missing or not the file of the
         manifest.
         """
-        path = data / case.file
-        if path.is_file() and file_digest(path) != case.sha256:
-            raise InputError(f"{case.file}: sha256 differs from manifest.csv; fetch the data again")
-        volume = read_volume(path)
+        volume = read_volume(checked(data, case.file, case.sha256))
         return cls(volume, data_range(volume.data), foreground(volume.data))
 
 
@@ -60,11 +56,6 @@ class Problem:
     range: float
     affine: NDArray[np.float64]
     thick: Volume
-
-
-def array_axis(volume: Volume, direction: str) -> int:
-    """Array axis of ``volume`` that runs along ``direction`` (L-R, A-P or I-S), by its affine."""
-    return [_DIRECTION[code] for code in volume.axcodes].index(direction)
 
 
 def thicken(truth: Truth, case: Case, crop: int = CROP) -> Problem:

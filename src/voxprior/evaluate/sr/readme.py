@@ -6,9 +6,10 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from voxprior.evaluate.contenders import CUBIC, MEAN
+from voxprior.evaluate.markdown import table
+from voxprior.evaluate.sr.contenders import CUBIC, MEAN
+from voxprior.evaluate.sr.tables import GROUPS, gain
 from voxprior.evaluate.statistics import Record, latest
-from voxprior.evaluate.tables import GROUPS, gain, markdown
 
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 KINDS = ("x2 box", "x3 box", "x4 box", "x5 box", "x8 box")
@@ -19,13 +20,13 @@ def write_readme(readme: Path, records: Iterable[Record]) -> None:
     if not readme.is_file():
         return
     text = readme.read_text(encoding="utf-8")
-    table = summary(records)
-    if not table or BEGIN not in text or END not in text:
+    block = summary(records)
+    if not block or BEGIN not in text or END not in text:
         return
     before, rest = text.split(BEGIN, 1)
     after = rest.split(END, 1)[1]
     temporary = readme.with_name(readme.name + ".part")
-    temporary.write_text(f"{before}{BEGIN}\n{table}\n{END}{after}", encoding="utf-8")
+    temporary.write_text(f"{before}{BEGIN}\n{block}\n{END}{after}", encoding="utf-8")
     os.replace(temporary, readme)
 
 
@@ -43,5 +44,5 @@ def summary(records: Iterable[Record]) -> str:
     return (
         "Gain of the mean mode over cubic interpolation, dB of PSNR on test subjects that no network was trained on\n"
         "(box profile; `voxprior evaluate sr --data DIR` writes this block and [the whole table](docs/results.md)):\n\n"
-        + markdown(["slices", *GROUPS], rows)
+        + table(["slices", *GROUPS], rows)
     )

@@ -1,113 +1,57 @@
-"""The page of results, written from the JSON lines and never by hand."""
+"""The part of the page about thick slices."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from voxprior.evaluate.calibration import LEVELS
-from voxprior.evaluate.contenders import CUBIC, MEAN, SAMPLE
-from voxprior.evaluate.statistics import Mean, Record, latest, mean_over_subjects, paired
+from voxprior.evaluate.markdown import interval, number, provenance, section, table, unique
+from voxprior.evaluate.page import peers as peers_of
+from voxprior.evaluate.page import remarks as remarks_of
+from voxprior.evaluate.page import results
+from voxprior.evaluate.sr.contenders import CUBIC, MEAN, SAMPLE
+from voxprior.evaluate.statistics import Record, latest, mean_over_subjects, paired
 
 LABELS = ("nearest", "linear", CUBIC, "cubic-projected", MEAN, SAMPLE)
-PEERS = "peers.jsonl"
-NOTES = "notes.md"
 GROUPS = ("T1w, scanners of the training data", "T1w, other scanners", "other contrasts")
 
-_HEAD = """# Results
+_HEAD = """## Thick slices
 
-Written by `voxprior evaluate sr --data DIR`; [how it is measured](evaluation.md). Test subjects were never trained or
-tuned on. PSNR and SSIM use the 99.9th percentile of the truth as range; the SSIM is 3-D with an 11-voxel Gaussian
-window (sigma 1.5), whole windows only. A mean is over subjects: the directions of one subject are averaged first.
-A 95 % interval in brackets is a bootstrap over subjects.
+`voxprior evaluate sr --data DIR`. PSNR and SSIM use the 99.9th percentile of the truth as range; the SSIM is 3-D with
+an 11-voxel Gaussian window (sigma 1.5), whole windows only. The directions of one subject are averaged first.
 """
 
 
-def write_page(page: Path, records: Iterable[Record], folder: Path) -> None:
-    """Write ``page`` whole from ``records``, with ``folder``/peers.jsonl and the remarks in
-    ``folder``/notes.md.
-    """
-    from voxprior.evaluate.store import Store
-
-    notes = folder / NOTES
-    remarks = notes.read_text(encoding="utf-8") if notes.exists() else ""
-    text = render(records, Store(folder / PEERS).records(), remarks)
-    page.parent.mkdir(parents=True, exist_ok=True)
-    temporary = page.with_name(page.name + ".part")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, page)
+def part(folder: Path) -> str:
+    """The part of the page, from ``folder``/sr.jsonl and what lies beside it; empty without results."""
+    found = results(folder, "sr").records()
+    return render(found, peers_of(folder, "sr").records(), remarks_of(folder, "sr")) if found else ""
 
 
 def render(records: Iterable[Record], peers: Iterable[Record] = (), remarks: str = "") -> str:
-    """The page as Markdown. ``peers``: records of other tools; ``remarks``: what somebody saw in the
+    """The part as Markdown. ``peers``: records of other tools; ``remarks``: what somebody saw in the
     pictures.
     """
     found = latest(records)
     whole = [r for r in found if not r["case"]["crop"]]
     blocks = [r for r in found if r["case"]["crop"]]
     parts = [
-        _HEAD + _provenance(found),
-        _section("Whole volumes: PSNR, dB", _means(whole, "psnr", 2)),
-        _section("Foreground: PSNR, dB", _means(whole, "psnr_foreground", 2)),
-        _section("Whole volumes: SSIM", _means(whole, "ssim", 4)),
-        _section("Distance from the slices: |A x - y| / |y|", _means(whole, "residual", None)),
-        _section("Gain of the mean mode over cubic, dB", _gains(whole)),
-        _section("Worst case", _worst(whole)),
-        _section("Posterior samples, on blocks", _blocks(blocks)),
-        _section("Calibration in the foreground", _calibration(found)),
-        _section("Time and memory", _speed(whole)),
-        _section("Beside other tools", _peers(whole, latest(peers))),
-        _section("Every case: PSNR, dB (foreground in brackets)", _cases(whole)),
+        f"{_HEAD}\n{provenance(found)}\n",
+        section("Whole volumes: PSNR, dB", _means(whole, "psnr", 2)),
+        section("Foreground: PSNR, dB", _means(whole, "psnr_foreground", 2)),
+        section("Whole volumes: SSIM", _means(whole, "ssim", 4)),
+        section("Distance from the slices: |A x - y| / |y|", _means(whole, "residual", None)),
+        section("Gain of the mean mode over cubic, dB", _gains(whole)),
+        section("Worst case", _worst(whole)),
+        section("Posterior samples, on blocks", _blocks(blocks)),
+        section("Calibration in the foreground", _calibration(found)),
+        section("Time and memory", _speed(whole)),
+        section("Beside other tools", _peers(whole, latest(peers))),
+        section("Every case: PSNR, dB (foreground in brackets)", _cases(whole)),
         remarks.strip() + "\n" if remarks.strip() else "",
     ]
     return "\n".join(part for part in parts if part)
-
-
-def _provenance(records: Sequence[Record]) -> str:
-    weights = sorted({f"{r['weights']['name']} ({r['weights']['sha256'][:12]})" for r in records if r.get("weights")})
-    machines = sorted({f"{m['processor']}, {m['threads']} threads, torch {m['torch']}" for m in _machines(records)})
-    lines = []
-    if weights:
-        lines.append(f"Weights: {'; '.join(weights)}.")
-    if machines:
-        lines.append(f"Machine: {'; '.join(machines)}.")
-    return "\n" + " ".join(lines) + "\n" if lines else ""
-
-
-def _machines(records: Sequence[Record]) -> list[dict[str, str]]:
-    return [r["machine"] for r in records]
-
-
-def _section(title: str, body: str) -> str:
-    return f"## {title}\n\n{body}\n" if body else ""
-
-
-def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table; empty when there are no rows."""
-    if not rows:
-        return ""
-    lines = [list(header), ["---"] * len(header), *map(list, rows)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def _number(value: float | None, digits: int | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.1e}" if digits is None else f"{value:.{digits}f}"
-
-
-def _interval(mean: Mean | None, digits: int = 2) -> str:
-    if mean is None:
-        return "-"
-    text = f"{mean.value:+.{digits}f}"
-    if mean.low is not None and mean.high is not None:
-        text += f" [{mean.low:+.{digits}f}, {mean.high:+.{digits}f}]"
-    return text
-
-
-def _unique(values: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys(values))
 
 
 def _present(records: Sequence[Record]) -> list[str]:
@@ -126,36 +70,36 @@ def _subjects(records: Sequence[Record], kind: str, label: str, figure: str) -> 
 def _means(records: Sequence[Record], figure: str, digits: int | None) -> str:
     labels = _present(records)
     rows = []
-    for kind in sorted(_unique(r["kind"] for r in records)):
+    for kind in sorted(unique(r["kind"] for r in records)):
         means = [mean_over_subjects(_subjects(records, kind, label, figure)) for label in labels]
         count = max((m.subjects for m in means if m), default=0)
-        rows.append([kind, str(count), *(_number(m.value if m else None, digits) for m in means)])
-    return markdown(["case", "subjects", *labels], rows)
+        rows.append([kind, str(count), *(number(m.value if m else None, digits) for m in means)])
+    return table(["case", "subjects", *labels], rows)
 
 
 def _gains(records: Sequence[Record]) -> str:
     rows = []
-    for kind in sorted(_unique(r["kind"] for r in records)):
+    for kind in sorted(unique(r["kind"] for r in records)):
         mine = [r for r in records if r["kind"] == kind]
         cells = [gain(mine, "psnr"), gain(mine, "psnr_foreground")]
         if cells[0] != "-":
             groups = [gain([r for r in mine if r["case"]["group"] == group], "psnr") for group in GROUPS]
             rows.append([kind, *cells, *groups])
-    return markdown(["case", "all, whole volume", "all, foreground", *GROUPS], rows)
+    return table(["case", "all, whole volume", "all, foreground", *GROUPS], rows)
 
 
 def gain(records: Sequence[Record], figure: str) -> str:
     """Mean over subjects of what the mean mode has over cubic in the same case."""
-    table = paired(records, figure)
+    pairs = paired(records, figure)
     subject = {r["name"]: r["case"]["subject"] for r in records}
-    both = {name: values for name, values in table.items() if {MEAN, CUBIC} <= values.keys()}
-    return _interval(mean_over_subjects((subject[n], v[MEAN] - v[CUBIC]) for n, v in both.items()))
+    both = {name: values for name, values in pairs.items() if {MEAN, CUBIC} <= values.keys()}
+    return interval(mean_over_subjects((subject[n], v[MEAN] - v[CUBIC]) for n, v in both.items()))
 
 
 def _worst(records: Sequence[Record]) -> str:
-    table = paired(records, "psnr")
+    pairs = paired(records, "psnr")
     right = [r for r in records if r["label"] == MEAN and r["case"]["assumed"] == r["case"]["profile"]]
-    gains = {r["name"]: table[r["name"]][MEAN] - table[r["name"]][CUBIC] for r in right if CUBIC in table[r["name"]]}
+    gains = {r["name"]: pairs[r["name"]][MEAN] - pairs[r["name"]][CUBIC] for r in right if CUBIC in pairs[r["name"]]}
     if not gains:
         return ""
     name = min(gains, key=lambda n: gains[n])
@@ -175,7 +119,7 @@ def _blocks(records: Sequence[Record]) -> str:
         if label == SAMPLE and _drawn(mine):
             single = [_block_mean(mine, f"{f}_one_sample") for f in ("psnr", "psnr_foreground")]
             rows.append([f"{label}, one sample", *single, str(_call_count(mine) // mine[0]["figures"]["samples"])])
-    return markdown(["method", "PSNR, dB", "foreground PSNR, dB", "network calls"], rows)
+    return table(["method", "PSNR, dB", "foreground PSNR, dB", "network calls"], rows)
 
 
 def _drawn(records: Sequence[Record]) -> bool:
@@ -185,7 +129,7 @@ def _drawn(records: Sequence[Record]) -> bool:
 def _block_mean(records: Sequence[Record], figure: str) -> str:
     pairs = [(r["case"]["subject"], r["figures"][figure]) for r in records if r["figures"].get(figure) is not None]
     mean = mean_over_subjects(pairs)
-    return _number(mean.value if mean else None, 2)
+    return number(mean.value if mean else None, 2)
 
 
 def _call_count(records: Sequence[Record]) -> int:
@@ -204,7 +148,7 @@ def _calibration(records: Sequence[Record]) -> str:
         columns = (*(f"{level:g}" for level in LEVELS), "correlation", "ratio")
         rows.append([kind, label, *(_calibrated(mine, column) for column in columns)])
     nominal = [f"covered by {level:.0%}" for level in LEVELS]
-    return markdown(["case", "method", *nominal, "correlation of std and error", "rms std / rms error"], rows)
+    return table(["case", "method", *nominal, "correlation of std and error", "rms std / rms error"], rows)
 
 
 def _flat(record: Record) -> dict[str, float | None]:
@@ -216,7 +160,7 @@ def _flat(record: Record) -> dict[str, float | None]:
 def _calibrated(figures: Sequence[tuple[str, dict[str, float | None]]], column: str) -> str:
     values = [(subject, value) for subject, f in figures if (value := f.get(column)) is not None]
     mean = mean_over_subjects(values)
-    return _number(mean.value if mean else None, 2)
+    return number(mean.value if mean else None, 2)
 
 
 def _speed(records: Sequence[Record]) -> str:
@@ -239,12 +183,12 @@ def _speed(records: Sequence[Record]) -> str:
                 f"{f['seconds'] / yardstick[r['name']]:.1f}" if r["name"] in yardstick else "-",
                 "-" if memory is None else f"{memory / 2**30:.2f}",
                 str(f["network_calls"]),
-                _number(f["convolution_gflops"], 0),
+                number(f["convolution_gflops"], 0),
                 "-" if share is None else f"{share:.0%}",
             ]
         )
     header = ["case", "method", "million voxels", "runs", "seconds", "times cubic", "peak GiB", "network calls"]
-    return markdown([*header, "bare convolution, GFLOP/s", "share of it"], rows)
+    return table([*header, "bare convolution, GFLOP/s", "share of it"], rows)
 
 
 def _peers(records: Sequence[Record], peers: Sequence[Record]) -> str:
@@ -254,25 +198,25 @@ def _peers(records: Sequence[Record], peers: Sequence[Record]) -> str:
         [
             r["name"],
             r["label"],
-            *(_number(r["figures"][f], 2) for f in ("psnr", "psnr_foreground")),
-            _number(r["figures"]["ssim"], 4),
-            _number(r["figures"]["residual"], None),
-            _number(r["figures"]["seconds"], 1),
+            *(number(r["figures"][f], 2) for f in ("psnr", "psnr_foreground")),
+            number(r["figures"]["ssim"], 4),
+            number(r["figures"]["residual"], None),
+            number(r["figures"]["seconds"], 1),
         ]
         for r in sorted([*beside, *peers], key=lambda r: r["name"])
     ]
-    return markdown(["case", "method", "PSNR, dB", "foreground PSNR, dB", "SSIM", "residual", "seconds"], rows)
+    return table(["case", "method", "PSNR, dB", "foreground PSNR, dB", "SSIM", "residual", "seconds"], rows)
 
 
 def _cases(records: Sequence[Record]) -> str:
     labels = _present(records)
-    table, inside = paired(records, "psnr"), paired(records, "psnr_foreground")
+    pairs, inside = paired(records, "psnr"), paired(records, "psnr_foreground")
     rows = []
     for record in {r["name"]: r for r in records}.values():
         name, case = record["name"], record["case"]
         cells = [
-            f"{table[name][label]:.2f} ({inside[name][label]:.2f})" if label in table[name] else "-" for label in labels
+            f"{pairs[name][label]:.2f} ({inside[name][label]:.2f})" if label in pairs[name] else "-" for label in labels
         ]
-        gain = f"{table[name][MEAN] - table[name][CUBIC]:+.2f}" if {MEAN, CUBIC} <= table[name].keys() else "-"
+        gain = f"{pairs[name][MEAN] - pairs[name][CUBIC]:+.2f}" if {MEAN, CUBIC} <= pairs[name].keys() else "-"
         rows.append([case["subject"], case["modality"], record["kind"], case["direction"], *cells, gain])
-    return markdown(["subject", "modality", "case", "direction", *labels, "gain over cubic"], rows)
+    return table(["subject", "modality", "case", "direction", *labels, "gain over cubic"], rows)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import statistics
 import time
 from collections.abc import Mapping
@@ -11,13 +10,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel
 
 from voxprior.diffusion.noise import SeededNoise
 from voxprior.evaluate.calibration import calibrate
-from voxprior.evaluate.contenders import Contender, Network, Resolve, network_of, sr_method
-from voxprior.evaluate.degrade import Problem
-from voxprior.evaluate.protocols import CROP, PROTOCOL, Case
+from voxprior.evaluate.contender import Contender, Network, Resolve, network_of, settings_of
+from voxprior.evaluate.record import as_record
+from voxprior.evaluate.sr.contenders import sr_method
+from voxprior.evaluate.sr.degrade import Problem
+from voxprior.evaluate.sr.protocols import CROP, PROTOCOL, Case
 from voxprior.evaluate.store import key_of
 from voxprior.evaluate.yardstick import MemoryPeak, bare_convolution_rate
 from voxprior.methods.result import Result
@@ -30,7 +30,7 @@ def key(case: Case, contender: Contender, resolve: Resolve = sr_method) -> str:
     """By what the result of ``contender`` on ``case`` is found again."""
     options = resolve(contender.method).Options(**contender.options)
     network = network_of(options)
-    return case_key(case, contender.method, {**_settings(options), "weights": network.sha256 if network else None})
+    return case_key(case, contender.method, {**settings_of(options), "weights": network.sha256 if network else None})
 
 
 def case_key(case: Case, method: str, settings: Mapping[str, Any]) -> str:
@@ -38,11 +38,6 @@ def case_key(case: Case, method: str, settings: Mapping[str, Any]) -> str:
     crop = CROP if case.crop else None
     parts = {"protocol": PROTOCOL, "case": case.to_dict(), "crop": crop, "seed": SEED}
     return key_of({**parts, "method": method, "settings": dict(settings)})
-
-
-def _settings(options: BaseModel) -> dict[str, Any]:
-    """Options as JSON values, without the place of the weights: their digest says more and gives no path away."""
-    return {name: value for name, value in options.model_dump(mode="json").items() if name != "weights"}
 
 
 def measure(case: Case, contender: Contender, problem: Problem, resolve: Resolve = sr_method) -> dict[str, Any]:
@@ -75,23 +70,7 @@ def measure(case: Case, contender: Contender, problem: Problem, resolve: Resolve
     }
     weights = {"name": network.name, "sha256": network.sha256} if network else None
     found = key(case, contender, resolve)
-    return as_record(case, found, contender.label, {"settings": _settings(options), "weights": weights}, figures)
-
-
-def as_record(
-    case: Case, found_by: str, label: str, how: Mapping[str, Any], figures: Mapping[str, Any]
-) -> dict[str, Any]:
-    """What the store keeps of one result; ``how``: settings, and the weights where there are any."""
-    return {
-        "key": found_by,
-        "name": case.name,
-        "kind": case.kind,
-        "case": case.to_dict(),
-        "label": label,
-        **how,
-        "figures": {name: _finite(value) for name, value in figures.items()},
-        "machine": machine(),
-    }
+    return as_record(case, found, contender.label, {"settings": settings_of(options), "weights": weights}, figures)
 
 
 def score(mean: NDArray[np.float32], problem: Problem) -> dict[str, float]:
@@ -130,13 +109,3 @@ def _rate(network: Network | None, calls: int, voxels: int, seconds: float) -> f
     if network is None or network.multiply_adds is None:
         return None
     return 2 * network.multiply_adds * calls * voxels / seconds / 1e9
-
-
-def machine() -> dict[str, Any]:
-    """What times depend on, without the name of the machine."""
-    return {"processor": platform.machine(), "threads": torch.get_num_threads(), "torch": torch.__version__}
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no infinity: a perfect PSNR is null."""
-    return None if isinstance(value, float) and not np.isfinite(value) else value

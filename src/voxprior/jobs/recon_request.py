@@ -1,0 +1,201 @@
+"""What a door asks of ``recon``, read and checked before torch is imported and before any work is done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from voxprior.errors import InputError
+from voxprior.io.kspace.file import Bool, Complex, KspaceFile
+from voxprior.io.kspace.hdf5 import h5py
+from voxprior.io.kspace.maps import read_maps
+from voxprior.io.kspace.reading import open_kspace
+from voxprior.io.names import complex_suffix, shown
+from voxprior.io.outputs import sibling, sidecar_path
+from voxprior.io.reconstructions import COMPLEX, files_of
+from voxprior.jobs.npy import slice_files
+from voxprior.jobs.options import DEFAULT_METHOD, ReconOptions, require_method
+from voxprior.jobs.recon_simulate import is_image, require_window, simulated_kspace
+from voxprior.jobs.request import Request, require_outputs, require_report_name, require_source
+from voxprior.operators.masks import SUFFIXES, Mask, detect_mask, parse_mask, read_mask
+
+SIMULATED_MASK = "uniform:4:24"
+"""How --simulate undersamples unless --mask says otherwise."""
+
+
+@dataclass(frozen=True)
+class ReconRequest(Request):
+    """One reconstruction; ``phase``: write the phase too, where the image is a magnitude.
+
+    ``simulate``: the source is fully sampled k-space, or a fine volume (or a folder of .npy slices) that becomes the
+    k-space of one coil.
+    """
+
+    options: ReconOptions
+    phase: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A request that makes sense.
+
+    ``inputs``: its files. ``kspace``: the open file, or simulated data. ``mask``: the one that was asked for, or None.
+    ``maps``: (coil, *space) or (slice, coil, *space), or None. ``first``: slice 0, read already. ``measured``: where
+    simulated data are written.
+    """
+
+    request: ReconRequest
+    options: ReconOptions
+    inputs: tuple[Path, ...]
+    kspace: KspaceFile
+    mask: Mask | None
+    maps: Complex | None
+    first: Complex
+    measured: Path | None
+
+    def read(self, index: int) -> Complex:
+        """K-space of a slice, (coil, *space)."""
+        return self.first if index == 0 else self.kspace.read(index)
+
+    def maps_of(self, index: int) -> Complex | None:
+        """Maps of a slice (coil, *space), or None."""
+        if self.maps is None or self.maps.ndim == len(self.kspace.shape) + 1:
+            return self.maps
+        return np.asarray(self.maps[index])
+
+
+def prepare(request: ReconRequest) -> Prepared:
+    """Open and check everything about ``request``; raises :class:`InputError` for what the user can mend."""
+    _require_sense(request)
+    options = _resolved(request)
+    inputs = _inputs(request)
+    require_outputs(request, inputs, outputs_of(request, options))
+    images = request.simulate and is_image(request.source)
+    kspace = simulated_kspace(request.source) if images else open_kspace(request.source)
+    try:
+        if options.coils is not None and options.coils > kspace.coils:
+            raise InputError(f"--coils {options.coils} is more than the {kspace.coils} coils of the data; give fewer")
+        if request.simulate:
+            require_window(kspace)
+        mask = None if options.mask is None else _wanted(options, kspace.shape)
+        maps = kspace.maps if options.maps is None else read_maps(Path(options.maps), kspace)
+        if maps is not None and maps.ndim == len(kspace.shape) + 3:
+            raise InputError(f"{shown(request.source)}: {maps.shape[1]} sets of maps; give one set with --maps")
+        first = kspace.read(0)
+        sampling(kspace, mask, first, 0)
+    except BaseException:
+        kspace.close()
+        raise
+    measured = _measured(request.target) if images else None
+    return Prepared(request, options, inputs, kspace, mask, maps, first, measured)
+
+
+def sampling(kspace: KspaceFile, wanted: Mask | None, data: Complex, index: int) -> tuple[Mask, Bool]:
+    """The mask to use of slice ``index`` with ``data`` (coil, *space), and the samples it asks for in vain.
+
+    Those lie outside what was measured at all, as zero-padding does; a mask that asks for samples within it that are
+    not there raises :class:`InputError`.
+    """
+    there = detect_mask(data).keep
+    if wanted is None:
+        mask = Mask(there, "data") if kspace.mask is None else Mask(kspace.mask, "file")
+        return mask, np.zeros_like(there)
+    absent = wanted.keep & ~there
+    inside = absent & _hull(there)
+    if inside.any():
+        raise InputError(
+            f"{shown(kspace.path)}: slice {index} is undersampled already: mask {wanted.name} asks for "
+            f"{int(inside.sum())} samples that are zero; leave --mask out, or give fully sampled data"
+        )
+    return Mask(wanted.keep & there, wanted.name, wanted.nominal, wanted.acs, wanted.seed), absent
+
+
+def outputs_of(request: ReconRequest, options: ReconOptions) -> list[Path]:
+    """Every file that a reconstruction may write."""
+    target = request.target
+    tags = ["std", "interval", "invented", *(["phase"] if request.phase else [])]
+    if options.samples > 1 or options.mode == "sample":
+        tags += [f"sample-{k + 1:02d}" for k in range(options.samples)]
+    wanted = [*files_of(target), sidecar_path(target), sibling(target, "preview", ".png")]
+    for tag in tags:
+        wanted += files_of(sibling(target, tag))
+    if arrays_path(target) != target:
+        wanted.append(arrays_path(target))
+    return [*wanted, _measured(target)] if request.simulate and is_image(request.source) else wanted
+
+
+def arrays_path(target: Path) -> Path:
+    """Where the complex image, the maps and the mask of the output ``target`` lie: itself, or beside it."""
+    return target if complex_suffix(target) == ".npz" else sibling(target, "certificate", ".npz")
+
+
+def _measured(target: Path) -> Path:
+    return sibling(target, "input", ".npz")
+
+
+def _require_sense(request: ReconRequest) -> None:
+    require_method("recon", request.options)
+    require_report_name(request.report)
+    require_source(request.source)
+    suffix = complex_suffix(request.target)
+    if request.phase and suffix in COMPLEX:
+        raise InputError(f"--phase: {shown(request.target)} holds the complex image already; leave --phase out")
+    if suffix == ".h5":
+        h5py()
+    if request.source.is_dir() and not is_image(request.source):
+        raise InputError(f"{shown(request.source)}: a folder; name a file, or --simulate with .npy slices")
+    for name in ("maps", "mask"):
+        text = getattr(request.options, name)
+        if text is not None and Path(text).suffix.lower() in SUFFIXES and not Path(text).is_file():
+            raise InputError(f"--{name} {shown(Path(text))}: no such file; check the name")
+
+
+def _resolved(request: ReconRequest) -> ReconOptions:
+    """The options with what others imply: several samples are asked of the sampling mode, a simulation has a mask."""
+    options = request.options
+    changes: dict[str, object] = {}
+    if options.method == DEFAULT_METHOD and options.mode is None and "samples" in options.model_fields_set:
+        changes["mode"] = "sample"
+    if request.simulate and options.mask is None:
+        changes["mask"] = SIMULATED_MASK
+    return options.model_copy(update=changes)
+
+
+def _inputs(request: ReconRequest) -> tuple[Path, ...]:
+    source, options = request.source, request.options
+    if source.is_dir():
+        found = slice_files(source)
+    elif source.suffix.lower() in (".cfl", ".hdr"):
+        found = [source.with_suffix(".cfl"), source.with_suffix(".hdr")]
+    else:
+        found = [source]
+    files = [Path(text) for text in (options.maps, options.mask) if text is not None]
+    return (*found, *(path for path in files if path.is_file()))
+
+
+def _wanted(options: ReconOptions, shape: tuple[int, ...]) -> Mask:
+    """The mask of --mask: by name in the plane of the phase encodings, which are all axes but the one before the last.
+
+    Raises :class:`InputError`.
+    """
+    text = options.mask or ""
+    if Path(text).suffix.lower() in SUFFIXES:
+        return read_mask(Path(text), shape)
+    if len(shape) == 2:
+        return parse_mask(text, (shape[0], shape[1]), options.mask_seed)
+    plane = parse_mask(text, (shape[0], shape[2]), options.mask_seed)
+    keep = np.broadcast_to(plane.keep[:, None, :], shape).copy()
+    return Mask(keep, plane.name, plane.nominal, plane.acs, plane.seed)
+
+
+def _hull(there: Bool) -> Bool:
+    """The smallest box that holds every measured sample."""
+    box = np.ones_like(there)
+    for axis in range(there.ndim):
+        hit = np.flatnonzero(there.any(axis=tuple(a for a in range(there.ndim) if a != axis)))
+        inside = np.zeros(there.shape[axis], dtype=bool)
+        inside[hit[0] : hit[-1] + 1] = True
+        box &= inside.reshape([-1 if a == axis else 1 for a in range(there.ndim)])
+    return box

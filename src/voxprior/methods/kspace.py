@@ -1,0 +1,166 @@
+"""The default method for k-space: a complex slice prior, and proximal points of the data; nothing is tuned by hand."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, ClassVar, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from voxprior.diffusion.noise import Noise
+from voxprior.diffusion.process import White
+from voxprior.diffusion.sample import PREVIOUS, sample, start
+from voxprior.diffusion.schedule import alternating, dpm_2m, karras, log_uniform, schedule
+from voxprior.errors import InputError
+from voxprior.guidance.proximal import noise_std, proximal
+from voxprior.methods.result import Progress, Result
+from voxprior.operators.base import Measurement
+from voxprior.operators.fourier import Fourier
+from voxprior.priors.complex import ComplexDenoiser, Explained, describe_coils, explain
+from voxprior.priors.denoiser import SlicePrior
+from voxprior.priors.weights import Weights, load
+
+WEIGHTS = "head-kspace"
+WARM_START = 4.0
+"""First noise level of a sample, in units of the expected error of the linear reconstruction."""
+LAST_SIGMA = 0.05
+"""Last noise level before zero, in the same units."""
+LEAST_NOISE = 1e-3
+"""Noise std of the data, on the scale of the image, where it is unknown or less: last bits are not worth a solve."""
+NEGLIGIBLE = 1e-4
+"""Known noise std, on the same scale, up to which the data are at last matched exactly."""
+
+
+class Settings(BaseModel):
+    """Settings of the method.
+
+    ``mode``: ``mean`` (the estimate, refined in ``steps`` calls) or ``sample`` (posterior samples of ``steps`` calls
+    each). ``samples``: how many. ``memory`` is here for the common options: a slice needs little.
+    ``weights``: bundled name, file or ``hf://``.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    for_samples: ClassVar[tuple[str, ...]] = ("samples",)
+
+    mode: Literal["mean", "sample"] = "mean"
+    steps: int = Field(default=10, ge=2, le=1000)
+    samples: int = Field(default=1, ge=1, le=64)
+    weights: str = WEIGHTS
+    precision: Literal["float32", "bf16"] = "float32"
+    memory: int | None = Field(default=None, ge=64)
+    device: str = "cpu"
+
+
+class Kspace:
+    """Complex slice prior, best linear start, proximal guidance."""
+
+    name = "voxprior"
+    Options: ClassVar[type[BaseModel]] = Settings
+    citation = "Voxprior: this package."
+
+    def __init__(self) -> None:
+        self._loaded: dict[tuple[str, str], Weights] = {}
+
+    def __call__(
+        self, measurement: Measurement, options: Any, rng: Noise, progress: Progress | None = None
+    ) -> Result:
+        """Reconstruct a slice (y, x) or a volume (z, y, x); raises :class:`InputError` for other measurements."""
+        operator = measurement.operator
+        if not isinstance(operator, Fourier):
+            raise InputError("method voxprior of recon takes k-space; give a k-space file, or another job")
+        weights = self._weights(options.weights, options.device)
+        with _precision(options), torch.no_grad():
+            given = explain(measurement)
+            problem = Problem(weights.prior, measurement, given)
+            found = (problem.mean if options.mode == "mean" else problem.sample)(options, rng, progress)
+        return Result(
+            **found,
+            weights={"name": weights.name, "sha256": weights.sha256},
+            notes={
+                "mode": options.mode,
+                "projection": "exact" if problem.hard else "proximal",
+                "expected_error_of_start": given.spread,
+            },
+        )
+
+    def _weights(self, name: str, device: str) -> Weights:
+        if (name, device) not in self._loaded:
+            weights = load(name)
+            weights.prior.to(device)
+            self._loaded[name, device] = weights
+        return self._loaded[name, device]
+
+
+class Problem:
+    """One measurement with its prior, one a plane."""
+
+    def __init__(self, prior: SlicePrior, measurement: Measurement, given: Explained) -> None:
+        operator: Any = measurement.operator
+        self.given = given
+        sigma = max(noise_std(measurement), LEAST_NOISE * given.scale)
+        self.hard = measurement.sigma is not None and noise_std(measurement) <= NEGLIGIBLE * given.scale
+        self.measurement = Measurement(operator, measurement.y, sigma)
+        coils = 1 if operator.maps is None else operator.maps.shape[-1 - operator.mask.ndim]
+        acceleration = operator.mask.numel() / max(float(operator.mask.sum()), 1.0)
+        vector = describe_coils(acceleration, coils, sigma / given.scale)
+        planes = range(operator.mask.ndim - 1) if operator.mask.ndim == 3 else (0,)
+        self.priors = [ComplexDenoiser(prior, given.scale, given, vector, plane) for plane in planes]
+
+    def mean(self, options: Settings, rng: Noise, progress: Progress | None) -> dict[str, Any]:
+        """The estimate of the network at once, and its refinement: denoise and fit the data at a falling level."""
+        given, m = self.given, self.measurement
+        top = self.priors[0].sigma_range[1]
+        x, std = self.priors[0].both(given.m, top)
+        level = float(std.square().mean().sqrt())
+        x = m.operator.prox(x, m.y, self._weight(level), x)
+        last = min(LAST_SIGMA * given.spread, level / 2)
+        levels = log_uniform(options.steps - 1, level, last)[:-1]
+        for done, sigma in enumerate(levels, 2):
+            x, std = self.priors[done % len(self.priors)].both(x, sigma)
+            x = m.operator.prox(x, m.y, self._weight(sigma), x)
+            if progress is not None:
+                progress(done, len(levels) + 1)
+        return {"mean": self._matched(x)[0], "std": std[0], "calls": len(levels) + 1}
+
+    def sample(self, options: Settings, rng: Noise, progress: Progress | None) -> dict[str, Any]:
+        """Posterior samples by DPM-Solver++(2M)."""
+        spread = self.given.spread
+        grid = karras(options.steps, WARM_START * spread, LAST_SIGMA * spread)
+        steps = schedule(grid, dpm_2m, alternating(len(self.priors)))
+        guided = proximal(self.priors, self.measurement, spread)
+        total, samples = options.samples * len(steps), []
+        for k in range(options.samples):
+            process = White(first=k)
+            state = start(self.given.m, steps, process, rng)
+            for state in sample(guided, state, steps, process, rng):
+                if progress is not None:
+                    progress(k * len(steps) + state.index, total)
+            samples.append(self._matched(state.memory[PREVIOUS])[0])
+        stack = torch.stack(samples)
+        calls = total
+        if len(samples) > 1:
+            std = torch.view_as_real(stack).std(dim=0, correction=1).square().mean(-1).sqrt()
+        else:
+            std = self.priors[0].both(self.given.m, self.priors[0].sigma_range[1])[1][0]
+            calls += 1
+        return {"mean": stack.mean(0), "std": std, "samples": stack, "calls": calls}
+
+    def _matched(self, x: Tensor) -> Tensor:
+        """The nearest image that explains the data exactly, where their noise is negligible; else x."""
+        return self.measurement.operator.prox(x, self.measurement.y, 0.0) if self.hard else x
+
+    def _weight(self, level: float) -> float:
+        sigma: Any = self.measurement.sigma
+        return float(sigma / level) ** 2
+
+
+def _precision(options: Settings) -> AbstractContextManager[Any]:
+    if options.precision == "float32":
+        return nullcontext()
+    return torch.autocast(torch.device(options.device).type, torch.bfloat16)
+
+
+voxprior = Kspace()
+Options = Settings

@@ -1,0 +1,164 @@
+"""Normal equations of k-space lines, solved exactly: one Hermitian system for each position along the read-out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Way = Literal["iterate", "cholesky", "eigen"]
+
+CHUNK = 2**22
+"""Matrix entries that are built and factorised at once."""
+LARGEST = 2**26
+"""Most matrix entries that are kept: half a gigabyte in single precision."""
+ITERATION, PRODUCT, TRIANGULAR, EIGEN, CHOLESKY = 5.0, 2.3, 1.1, 0.33, 0.033
+"""Nanoseconds (their ratios matter): of an iteration a coil and voxel, of two products and of two triangular solves a
+matrix entry, of the eigenvectors and of the Cholesky factor a matrix entry and row; benchmarks/recon/prox.py."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How an operator will be used: number of proximal points, and how many different weights among them.
+
+    ``weights`` None: every proximal point has its own.
+    """
+
+    solves: int = 30
+    weights: int | None = None
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Size of normal equations that fall apart into ``blocks`` systems of ``sets`` times ``lines`` unknowns.
+
+    ``changing``: number of axes along which the mask changes; the systems are known in closed form for at most one.
+    """
+
+    lines: int
+    blocks: int
+    coils: int
+    sets: int = 1
+    changing: int = 1
+
+
+def choose(sizes: Sizes, plan: Plan, lam: float) -> Way:
+    """The cheapest way to a proximal point, from sizes alone, so that it is the same on every machine.
+
+    Iterations to a residual of 1e-6 are about 5 / lam^0.4, at least 5 and at most 200. Matrices are factorised once
+    for all weights (eigen) or once a weight (Cholesky, for ``lam`` > 0). ``lam`` = 0 is exact by eigenvectors alone.
+    """
+    n = sizes.lines * sizes.sets
+    entries = sizes.blocks * n**2
+    if sizes.changing > 1 or entries > LARGEST:
+        return "iterate"
+    weights = plan.solves if plan.weights is None else plan.weights
+    eigen = plan.solves * PRODUCT * entries + EIGEN * entries * n
+    if lam == 0:
+        return "eigen"
+    steps = min(max(5 / lam**0.4, 5), 200)
+    iterate = plan.solves * steps * ITERATION * sizes.blocks * n * sizes.coils
+    cholesky = plan.solves * TRIANGULAR * entries + weights * CHOLESKY * entries * n
+    ways: list[tuple[float, Way]] = [(iterate, "iterate"), (cholesky, "cholesky"), (eigen, "eigen")]
+    return min(ways, key=lambda way: way[0])[1]
+
+
+class Blocks:
+    """``A'A`` as matrices, and what is made of them.
+
+    ``maps`` (set, coil, *space); ``mask``: real (*space), zero frequency first along the ``changing`` axis, of which
+    there is one or none; ``axes``: those that the operator transforms. Positions that no coil sees are left out.
+    """
+
+    def __init__(self, maps: Tensor, mask: Tensor, changing: tuple[int, ...], axes: tuple[int, ...]) -> None:
+        self.sets, self.axis = maps.shape[0], changing[0] if changing else None
+        seen = self._lay(maps.abs().amax(dim=(0, 1))[None, None] > 0)[0, 0]
+        self.columns, self.rows = seen.any(1).nonzero()[:, 0], seen.any(0).nonzero()[:, 0]
+        self.maps = self._lay(maps)[:, :, self.columns][..., self.rows].permute(2, 1, 0, 3).flatten(2)
+        constant = [a for a in axes if a not in changing]
+        kernel = mask
+        for a in constant:
+            kernel = kernel.narrow(a, 0, 1).expand_as(mask)
+        kernel = torch.fft.ifft(kernel.to(maps.dtype), dim=self.axis) if self.axis is not None else kernel.to(maps.dtype)
+        self.kernel = self._lay(kernel[None, None])[0, 0][self.columns]
+        self._eigen: tuple[Tensor, Tensor] | None = None
+        self._cholesky: tuple[float, Tensor] | None = None
+
+    def _lay(self, x: Tensor) -> Tensor:
+        """(a, b, *space) to (a, b, block, line)."""
+        x = x.movedim(self.axis + 2, -1) if self.axis is not None else x[..., None]
+        return x.flatten(2, -2)
+
+    def matrices(self) -> Iterator[Tensor]:
+        """``A'A`` (block, n, n), n = set times row, some blocks at a time.
+
+        ``(A'A)_jk = g_(j-k) sum_c conj(s_c,j) s_c,k`` with g the inverse transform of the mask.
+        """
+        n, lines = self.maps.shape[-1], self.kernel.shape[-1]
+        shift = ((self.rows[:, None] - self.rows[None, :]) % lines).repeat(self.sets, self.sets)
+        step = max(1, CHUNK // n**2)
+        for maps, kernel in zip(self.maps.split(step), self.kernel.split(step), strict=True):
+            yield (maps.mH @ maps) * kernel[:, shift]
+
+    def solve(self, back: Tensor, d: Tensor, lam: float, way: Way) -> Tensor:
+        """Proximal point from ``back`` = A'y and d, both (sample, *image_shape)."""
+        b, a = self._gather(back), self._gather(d)
+        n = b.shape[-1]
+        if way == "cholesky" and lam > 0:
+            solved = self._by_cholesky(b + lam * a, lam)
+        else:
+            values, vectors = self._decomposition()
+            both = vectors.mH @ torch.cat([b, a], dim=-1)
+            b, a = both[..., :n], both[..., n:]
+            # n eps of the largest eigenvalue is what rounding leaves of a zero one.
+            least = 0.0 if lam else values.shape[-1] * torch.finfo(values.dtype).eps * float(values.max())
+            kept = values[..., None] > least
+            solved = vectors @ torch.where(kept, (b + lam * a) / torch.where(kept, values[..., None] + lam, 1), a)
+        return self._scatter(solved, d)
+
+    def _decomposition(self) -> tuple[Tensor, Tensor]:
+        if self._eigen is None:
+            with _one_thread():
+                parts = [torch.linalg.eigh(m) for m in self.matrices()]
+            self._eigen = torch.cat([w for w, _ in parts]), torch.cat([v for _, v in parts])
+        return self._eigen
+
+    def _by_cholesky(self, b: Tensor, lam: float) -> Tensor:
+        if self._cholesky is None or self._cholesky[0] != lam:
+            eye = torch.eye(b.shape[1], dtype=b.dtype, device=b.device)
+            with _one_thread():
+                self._cholesky = lam, torch.cat([torch.linalg.cholesky(m + lam * eye) for m in self.matrices()])
+        factor = self._cholesky[1]
+        half = torch.linalg.solve_triangular(factor, b, upper=False)
+        return torch.linalg.solve_triangular(factor.mH, half, upper=True)
+
+    def _gather(self, x: Tensor) -> Tensor:
+        """Images (sample, *image_shape) to (block, n, sample)."""
+        x = self._lay(x if self.sets > 1 else x[:, None])[:, :, self.columns][..., self.rows]
+        return x.permute(2, 1, 3, 0).flatten(1, 2)
+
+    def _scatter(self, solved: Tensor, d: Tensor) -> Tensor:
+        """d with the positions of the blocks replaced."""
+        shape = (d if self.sets > 1 else d[:, None]).shape
+        flat = self._lay(d if self.sets > 1 else d[:, None]).clone()
+        parts = solved.unflatten(1, (self.sets, -1)).permute(3, 1, 0, 2)
+        flat[:, :, self.columns[:, None], self.rows] = parts
+        if self.axis is None:
+            return flat.reshape(d.shape)
+        moved = [n for a, n in enumerate(shape) if a != self.axis + 2]
+        return flat.reshape(*moved, shape[self.axis + 2]).movedim(-1, self.axis + 2).reshape(d.shape)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Factorise on one thread: matrices of a few hundred rows lose more by waiting for each other than they win."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

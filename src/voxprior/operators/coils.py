@@ -1,0 +1,136 @@
+"""Receive coils: combination, compression, pre-whitening, noise, and what of k-space can calibrate them."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from voxprior.errors import InputError
+
+
+def root_sum_of_squares(images: Tensor, dim: int) -> Tensor:
+    """``sqrt(sum |images|^2)`` over the coils in ``dim``: magnitude, real, with a positive bias where noise rules."""
+    return torch.linalg.vector_norm(images, dim=dim)
+
+
+def virtual_coil(data: Tensor) -> Tensor:
+    """Unit vector (coil,) of the first virtual coil of ``data`` (coil, ...): the mix of coils that holds most energy.
+
+    Its largest entry is real and positive, so that it does not depend on the phase a linear algebra library chose.
+    """
+    flat = data.flatten(1)
+    leading = torch.linalg.eigh(flat @ flat.mH)[1][:, -1]
+    largest = leading[leading.abs().argmax()]
+    return leading * (largest.conj() / largest.abs())
+
+
+def aligned(maps: Tensor, reference: Tensor) -> Tensor:
+    """``maps`` (..., coil, y, x), each pixel turned so that its mix by ``reference`` (coil,) is real and positive."""
+    mixed = torch.einsum("c,...cyx->...yx", reference.conj(), maps)
+    turn = torch.where(mixed == 0, torch.ones_like(mixed), mixed).conj()
+    return maps * (turn / turn.abs())[..., None, :, :]
+
+
+def leading_maps(matrices: Tensor, reference: Tensor, sets: int) -> Tensor:
+    """Leading eigenvectors (set, coil, y, x) of Hermitian ``matrices`` (y, x, coil, coil), phase by ``reference``."""
+    vectors = torch.linalg.eigh(matrices)[1][..., -sets:].flip(-1)
+    return aligned(vectors.permute(3, 2, 0, 1), reference)
+
+
+def resample(maps: Tensor, shape: tuple[int, int]) -> Tensor:
+    """Bicubic interpolation of ``maps`` (map, coil, y, x) to ``shape``; first and last points stay where they are."""
+    if maps.shape[-2:] == shape:
+        return maps
+    parts = torch.view_as_real(maps).permute(0, 4, 1, 2, 3).flatten(0, 1)
+    fine = torch.nn.functional.interpolate(parts, shape, mode="bicubic", align_corners=True)
+    return torch.view_as_complex(fine.unflatten(0, (-1, 2)).permute(0, 2, 3, 4, 1).contiguous())
+
+
+def adaptive_combine(images: Tensor, block: int = 7, step: int = 4) -> Tensor:
+    """Coil images (sample, coil, y, x) as one image (sample, y, x), Walsh et al., MRM 2000: matched to the local maps.
+
+    Those are the leading eigenvectors of the coils' covariance in a ``block`` x ``block`` window, taken every ``step``
+    pixels. The combination has unit noise gain, and the phase of the first virtual coil.
+    """
+    shape = (images.shape[-2], images.shape[-1])
+    coarse = tuple(max(min(n, 2), -(-n // step)) for n in shape)
+    combined = []
+    for coils in images:
+        rows = [_local_mean(coil * coils.conj(), block, coarse) for coil in coils]
+        maps = leading_maps(torch.stack(rows).permute(2, 3, 0, 1), virtual_coil(coils), 1)
+        maps = torch.nn.functional.normalize(resample(maps, shape)[0], dim=0)
+        combined.append((maps.conj() * coils).sum(0))
+    return torch.stack(combined)
+
+
+def _local_mean(products: Tensor, block: int, coarse: tuple[int, ...]) -> Tensor:
+    """Means (coil, *coarse) of ``products`` (coil, y, x) over windows; outside the image nothing is counted."""
+    parts = torch.view_as_real(products).permute(3, 0, 1, 2)
+    means = torch.nn.functional.avg_pool2d(parts, block, stride=1, padding=block // 2, count_include_pad=False)
+    means = torch.nn.functional.interpolate(means, coarse, mode="bilinear", align_corners=True)
+    return torch.view_as_complex(means.permute(1, 2, 3, 0).contiguous())
+
+
+def compress(kspace: Tensor, coils: int) -> tuple[Tensor, Tensor]:
+    """Mix the coils of ``kspace`` (slice, coil, *space) into the ``coils`` that hold most energy.
+
+    Returns the mixed k-space (slice, coils, *space) and the matrix (coils, coil) that made it: the leading left
+    singular vectors of the data, conjugate. Its rows are orthonormal, so that white noise stays white.
+    """
+    if not 1 <= coils <= kspace.shape[1]:
+        raise InputError(f"{kspace.shape[1]} coils cannot be compressed to {coils}; ask for 1 to {kspace.shape[1]}")
+    flat = kspace.flatten(2)
+    vectors = torch.linalg.eigh((flat @ flat.mH).sum(0))[1]
+    matrix = vectors[:, -coils:].flip(-1).mH
+    return (matrix @ flat).unflatten(2, kspace.shape[2:]), matrix
+
+
+def whitening(noise: NDArray[np.complexfloating]) -> NDArray[np.complex64]:
+    """Matrix W (coil, coil) such that the coils of ``W y`` have uncorrelated noise of std 1 per real component.
+
+    ``noise``: samples (coil, samples) taken without signal, mean 0. W is the inverse of the Cholesky factor of
+    ``noise noise^H / (2 samples)``. Raises :class:`InputError` where the samples do not determine it.
+    """
+    coils, samples = noise.shape
+    if samples < 2 * coils or not np.isfinite(noise).all():
+        raise InputError(f"the noise scan has {samples} samples for {coils} coils; give at least {2 * coils}, all finite")
+    wide = noise.astype(np.complex128)
+    covariance = wide @ wide.conj().T / (2 * samples)
+    level = np.sqrt(covariance.diagonal().real)
+    silent = np.flatnonzero(level <= 1e-6 * level.max())
+    if len(silent):
+        raise InputError(f"the noise scan of coil {silent[0]} is zero; leave that coil out of noise scan and k-space")
+    try:
+        factor = np.linalg.cholesky(covariance / np.outer(level, level))
+    except np.linalg.LinAlgError:
+        raise InputError("two coils of the noise scan are copies of each other; leave one of them out") from None
+    return np.asarray(np.linalg.inv(factor) / level, np.complex64)
+
+
+def calibration_region(mask: NDArray[np.bool_]) -> tuple[int, int]:
+    """Sides (y, x) of the largest fully sampled rectangle around the centre n // 2 of ``mask`` (y, x); (0, 0): none.
+
+    Largest is that whose smaller side is longest, then that of the largest area. A side s is n // 2 - s // 2 to
+    n // 2 - s // 2 + s - 1, so that a block that is not centred counts as far as it is.
+    """
+    best = (0, 0)
+    rows, columns = mask.shape
+    for height in range(1, rows + 1):
+        top = rows // 2 - height // 2
+        width = _centred_run(mask[top : top + height].all(0))
+        if width == 0:
+            break
+        best = max(best, (height, width), key=lambda s: (min(s), s[0] * s[1]))
+    return best
+
+
+def _centred_run(line: NDArray[np.bool_]) -> int:
+    """Length of the longest run of True that sits around the middle of ``line``."""
+    n = len(line)
+    gaps = np.flatnonzero(~line)
+    below = gaps[gaps < n // 2].max(initial=-1)
+    above = gaps[gaps >= n // 2].min(initial=n)
+    half, rest = n // 2 - below - 1, above - n // 2
+    return int(min(2 * half + 1, 2 * rest)) if rest > 0 else 0
