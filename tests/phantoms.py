@@ -1,4 +1,6 @@
-"""Ellipsoids whose thick slices are closed forms: ground truth that no operator of the package had a hand in."""
+"""Ellipsoids whose thick slices, and ellipses whose k-space, are closed forms: ground truth that no operator of the
+package had a hand in.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtr
+from scipy.special import comb, j1, ndtr
 
 Array = NDArray[np.float64]
 FWHM = 2 * np.sqrt(2 * np.log(2))
@@ -118,3 +120,111 @@ HEAD = Phantom(
     )
 )
 """Skull, brain, two ventricles and a lump, 34 x 42 x 32 mm."""
+
+
+Complex = NDArray[np.complex128]
+
+
+@dataclass(frozen=True)
+class Ellipse:
+    """Adds ``value``, which may be complex, within ``radii`` of ``centre``; (y, x) as parts of the field of view."""
+
+    centre: tuple[float, float]
+    radii: tuple[float, float]
+    value: complex
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A sum of ellipses; coordinates (y, x) from -1/2 to 1/2, the origin at pixel n // 2 of a matrix of n."""
+
+    parts: tuple[Ellipse, ...]
+
+    def at(self, y: ArrayLike, x: ArrayLike) -> Complex:
+        """Value at points; the arrays broadcast."""
+        u, v = np.broadcast_arrays(np.asarray(y, dtype=float), np.asarray(x, dtype=float))
+        total = np.zeros(u.shape, dtype=complex)
+        for e in self.parts:
+            inside = ((u - e.centre[0]) / e.radii[0]) ** 2 + ((v - e.centre[1]) / e.radii[1]) ** 2
+            total += e.value * (inside < 1)
+        return total
+
+    def pixels(self, shape: tuple[int, int]) -> Complex:
+        """Value at the pixel centres."""
+        return self.at(*grid(shape))
+
+    def kspace(self, shape: tuple[int, int], shift: tuple[float, float] = (0.0, 0.0)) -> Complex:
+        """Centred orthonormal k-space (y, x) of the slice times ``exp(2 pi i shift . r)``, by Bessel functions.
+
+        The transform of an ellipse of radii a, b is a b J1(2 pi q) / q with q^2 = (a k_y)^2 + (b k_x)^2.
+        """
+        k = [np.arange(n) - n // 2 - s for n, s in zip(shape, shift, strict=True)]
+        ky, kx = k[0][:, None], k[1][None, :]
+        total = np.zeros(shape, dtype=complex)
+        for e in self.parts:
+            q = np.maximum(np.hypot(e.radii[0] * ky, e.radii[1] * kx), 1e-9)
+            phase = np.exp(-2j * np.pi * (ky * e.centre[0] + kx * e.centre[1]))
+            total += e.value * e.radii[0] * e.radii[1] * j1(2 * np.pi * q) / q * phase
+        return total * np.sqrt(shape[0] * shape[1])
+
+    def coils(self, shape: tuple[int, int], order: int = 2) -> Complex:
+        """K-space (coil, y, x) behind the (order + 1)^2 sensitivities of :func:`sensitivities`, in closed form."""
+        return np.stack([sum(c * self.kspace(shape, q) for q, c in coil.items()) for coil in _waves(order)])
+
+
+def grid(shape: tuple[int, int]) -> tuple[Array, Array]:
+    """Coordinates (y, 1) and (1, x) of the pixel centres as parts of the field of view."""
+    y, x = ((np.arange(n) - n // 2) / n for n in shape)
+    return y[:, None], x[None, :]
+
+
+def sensitivities(shape: tuple[int, int], order: int = 2) -> Complex:
+    """Smooth coil sensitivities (coil, y, x), (order + 1)^2 of them, trigonometric polynomials with sum |s|^2 = 1.
+
+    Along an axis ``sqrt(binomial(order, j)) cos^(order - j) sin^j`` of the angle pi/4 + u pi/2, with a phase a coil.
+    """
+    y, x = grid(shape)
+    return np.stack(
+        [
+            sum(c * np.exp(2j * np.pi * q[0] * y) * np.exp(2j * np.pi * q[1] * x) for q, c in coil.items())
+            for coil in _waves(order)
+        ]
+    )
+
+
+def _waves(order: int) -> list[dict[tuple[float, float], complex]]:
+    """Frequencies, in cycles a field of view, and coefficients of each coil."""
+    along = [_powers(order, j) for j in range(order + 1)]
+    coils = []
+    for a, first in enumerate(along):
+        for b, second in enumerate(along):
+            tilt = 0.3 * (a - b) / max(order, 1)
+            coils.append({(p + tilt, q - tilt): f * s for p, f in first.items() for q, s in second.items()})
+    return coils
+
+
+def _powers(order: int, j: int) -> dict[float, complex]:
+    """cos^(order - j) sin^j as waves: products of (e^ia + e^-ia) / 2 and (e^ia - e^-ia) / 2i, a = pi/4 + u pi/2."""
+    waves: dict[float, complex] = {0.0: complex(np.sqrt(comb(order, j)))}
+    half = np.exp(1j * np.pi / 4)
+    for power in range(order):
+        up, down = (half / 2, np.conj(half) / 2) if power < order - j else (half / 2j, -np.conj(half) / 2j)
+        raised: dict[float, complex] = {}
+        for q, c in waves.items():
+            raised[q + 0.25] = raised.get(q + 0.25, 0) + c * up
+            raised[q - 0.25] = raised.get(q - 0.25, 0) + c * down
+        waves = raised
+    return waves
+
+
+HEAD_SLICE = Slice(
+    (
+        Ellipse((0.0, 0.0), (0.42, 0.34), 1.0),
+        Ellipse((0.0, 0.0), (0.38, 0.30), -0.4 + 0.1j),
+        Ellipse((0.06, -0.1), (0.16, 0.06), -0.5 - 0.1j),
+        Ellipse((0.06, 0.1), (0.16, 0.06), -0.5 - 0.1j),
+        Ellipse((-0.18, 0.04), (0.07, 0.08), 0.4j),
+        Ellipse((-0.02, 0.0), (0.015, 0.02), 0.6),
+    )
+)
+"""Skull, brain, ventricles and two lumps, complex, within the field of view."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from phantoms import FWHM, HEAD
+from phantoms import FWHM, HEAD, HEAD_SLICE, grid, sensitivities
 
 
 @pytest.mark.parametrize("profile", ["box", "gaussian"])
@@ -24,3 +24,29 @@ def test_thin_slices_add_up_to_a_thick_one() -> None:
     thin = HEAD.slices((8, 9), (4.0, 4.0), np.arange(-2.0, 3.0), 1.0)
     thick = HEAD.slices((8, 9), (4.0, 4.0), [0.0], 5.0)
     np.testing.assert_allclose(thin.mean(axis=2), thick[..., 0], atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(12, 9), (7, 16)])
+def test_kspace_equals_a_sum_over_many_points(shape: tuple[int, int]) -> None:
+    """A slip in the Bessel functions, the shifts or the scale would make every reconstruction look wrong."""
+    fine = (901, 899)
+    y, x = grid(fine)
+    image = HEAD_SLICE.at(y, x)
+    ky, kx = (np.arange(n) - n // 2 for n in shape)
+    fourier = np.exp(-2j * np.pi * ky[:, None] * y[:, 0]), np.exp(-2j * np.pi * kx[:, None] * x[0])
+    scale = np.sqrt(shape[0] * shape[1]) / image.size
+
+    def brute(maps: np.ndarray) -> np.ndarray:
+        return np.stack([scale * fourier[0] @ (s * image) @ fourier[1].T for s in maps])
+
+    for order in (0, 2):
+        found = HEAD_SLICE.coils(shape, order)
+        np.testing.assert_allclose(found, brute(sensitivities(fine, order)), atol=4e-3 * np.abs(found).max())
+
+
+@pytest.mark.parametrize("order", [0, 1, 2, 4])
+def test_sensitivities_share_the_signal(order: int) -> None:
+    """Sum |s|^2 = 1 is the scale on which images are given."""
+    s = sensitivities((9, 12), order)
+    assert s.shape == ((order + 1) ** 2, 9, 12)
+    np.testing.assert_allclose((np.abs(s) ** 2).sum(0), 1, atol=1e-12)

@@ -42,7 +42,8 @@ def problem(coils: int, shape: tuple[int, int], mask: str) -> tuple[Fourier, Ten
     keep = torch.from_numpy(make_mask(mask, shape, 8, 24).keep)
     operator = Fourier(keep, torch.from_numpy(simulate_maps(shape, coils, rng)))
     y, x = np.meshgrid(*(np.linspace(-1, 1, n) for n in shape), indexing="ij")
-    truth = torch.from_numpy(((y**2 / 0.8 + x**2 / 0.5 < 1) * (1 + 0.3 * np.sin(9 * x + 4 * y**2))).astype(np.complex64))
+    image = (y**2 / 0.8 + x**2 / 0.5 < 1) * (1 + 0.3 * np.sin(9 * x + 4 * y**2))
+    truth = torch.from_numpy(image.astype(np.complex64))
     noise = torch.from_numpy(rng.standard_normal((2, 1, coils, *shape), dtype=np.float32))
     data = operator.apply(truth[None]) + 0.01 * torch.complex(noise[0], noise[1]) * keep
     error = torch.from_numpy(rng.standard_normal((2, 1, *shape), dtype=np.float32))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from voxprior.diffusion.schedule import Step, schedule
     from voxprior.errors import InputError
     from voxprior.jobs.memory import Restoration, restore
+    from voxprior.jobs.recon_memory import Reconstruction, reconstruct
     from voxprior.methods.result import Method, Result
     from voxprior.operators.base import Measurement, Operator
     from voxprior.operators.check import check
@@ -29,12 +30,14 @@ _WHERE = {
     "Method": "voxprior.methods.result",
     "Operator": "voxprior.operators.base",
     "Process": "voxprior.diffusion.process",
+    "Reconstruction": "voxprior.jobs.recon_memory",
     "Restoration": "voxprior.jobs.memory",
     "Result": "voxprior.methods.result",
     "SliceGeometry": "voxprior.volume",
     "Step": "voxprior.diffusion.schedule",
     "Volume": "voxprior.volume",
     "check": "voxprior.operators.check",
+    "reconstruct": "voxprior.jobs.recon_memory",
     "restore": "voxprior.jobs.memory",
     "sample": "voxprior.diffusion.sample",
     "schedule": "voxprior.diffusion.schedule",
@@ -47,6 +50,7 @@ __all__ = [
     "Method",
     "Operator",
     "Process",
+    "Reconstruction",
     "Restoration",
     "Result",
     "SliceGeometry",
@@ -54,6 +58,7 @@ __all__ = [
     "Volume",
     "__version__",
     "check",
+    "reconstruct",
     "restore",
     "sample",
     "schedule",

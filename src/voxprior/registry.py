@@ -12,7 +12,7 @@ from voxprior.errors import InputError
 _BASELINES = "voxprior.methods.baselines"
 _HFS_SDE = "voxprior.methods.hfs_sde"
 
-JOBS: Mapping[str, str] = {"sr": "thick slices to thin slices"}
+JOBS: Mapping[str, str] = {"sr": "thick slices to thin slices", "recon": "k-space to images"}
 """What each job does; more join this table when they exist."""
 
 METHODS: Mapping[str, Mapping[str, str]] = {
@@ -24,12 +24,22 @@ METHODS: Mapping[str, Mapping[str, str]] = {
         "cubic-projected": f"{_BASELINES}:cubic_projected",
     },
     "recon": {
+        "voxprior": "voxprior.methods.kspace:voxprior",
         "hfs-sde": f"{_HFS_SDE}:hfs_sde",
         "ve-sde": f"{_HFS_SDE}:ve_sde",
         "vp-sde": f"{_HFS_SDE}:vp_sde",
     },
 }
 """Job to method name to ``module:object``."""
+
+OPERATORS: Mapping[str, str] = {
+    "separable": "voxprior.operators.separable:Separable",
+    "fourier": "voxprior.operators.fourier:Fourier",
+    "real-image": "voxprior.operators.fourier:RealImage",
+    "compose": "voxprior.operators.base:Compose",
+    "stack": "voxprior.operators.base:Stack",
+}
+"""Operator name to ``module:object``; each has an example in the contract test."""
 
 WEIGHTS = Path(__file__).parent / "weights"
 """Folder of the weights that the package carries."""

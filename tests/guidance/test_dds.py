@@ -80,12 +80,13 @@ def _run(iterations: int) -> list[State]:
 
 def test_the_steps_go_on_where_the_last_row_stopped() -> None:
     """Guards the warm start: along a run two steps from it are nearer to the exact point than two from D."""
-    for state in _run(2)[4:]:
+    parts = []
+    for state in _run(2)[1:]:
         d = state.memory[PREVIOUS] - state.memory[CORRECTION]
         exact = OPERATOR.prox(d, MEASUREMENT.y, LAM)
         cold = conjugate_gradients(OPERATOR, MEASUREMENT.y, d, LAM, None, 2).x
-        found = state.memory[PREVIOUS]
-        assert float((found - exact).norm()) < 0.8 * float((cold - exact).norm())
+        parts.append(float((state.memory[PREVIOUS] - exact).norm() / (cold - exact).norm()))
+    assert max(parts) < 1 and sum(parts) / len(parts) < 0.5
 
 
 def test_many_steps_are_the_proximal_point() -> None:
@@ -120,7 +121,7 @@ def test_projection_ignores_the_noise() -> None:
     x = _draw(6, 1, *SHAPE)
     found, memory = projection([PRIOR], noisy)(x, Step(0, 0.5), {})
     plain, _ = proximal([PRIOR], Measurement(Seen(), MEASUREMENT.y, None), 0.7)(x, Step(0, 0.5), {})
-    torch.testing.assert_close(found.denoised, plain.denoised, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(found.denoised, plain.denoised, rtol=1e-7, atol=1e-7)
     assert not memory
 
 

@@ -43,7 +43,9 @@ def traced(g: ProjectionGeometry, view: int, row: int, column: int, rays: int = 
     return np.maximum(leave - enter, 0).mean(axis=1)
 
 
-@pytest.mark.parametrize(("g", "tolerance"), [(SMALL, 2e-3), (FLAT, 4e-3), (ARC, 4e-3)], ids=lambda g: getattr(g, "beam", ""))
+@pytest.mark.parametrize(
+    ("g", "tolerance"), [(SMALL, 2e-3), (FLAT, 4e-3), (ARC, 4e-3)], ids=["parallel", "fan-flat", "fan-arc"]
+)
 def test_every_entry_is_the_mean_chord_of_the_rays_of_a_bin(g: ProjectionGeometry, tolerance: float) -> None:
     """Guards angles, offset, fan and units together: exact for parallel rays (2001 of them are not), 0.3 % in a fan."""
     dense = build_matrix(g).toarray().reshape(g.views, g.bins, *g.shape)
@@ -68,7 +70,8 @@ def test_a_view_loses_nothing(angle: float, pixel: tuple[float, float], width: f
     y, x = np.meshgrid(*g.axes(), indexing="ij")
     a = np.deg2rad(angle)
     across, depth = (x * np.cos(a) + y * np.sin(a)).ravel(), (y * np.cos(a) - x * np.sin(a)).ravel() + 60
-    enlarged = {"parallel": 1.0, "fan-flat": 90 * np.hypot(across, depth) / depth**2, "fan-arc": 90 / np.hypot(across, depth)}
+    far = np.hypot(across, depth)
+    enlarged = {"parallel": 1.0, "fan-flat": 90 * far / depth**2, "fan-arc": 90 / far}
     np.testing.assert_allclose(sums, pixel[0] * pixel[1] * enlarged[beam], rtol=2e-5)
 
 

@@ -18,7 +18,8 @@ from voxprior.operators.check import check
 from voxprior.operators.projection_matrix import ProjectionGeometry, build_matrix
 from voxprior.operators.tomography import Tomography, _product, whitened
 
-SHAPE = (12, 7, 9)
+SHAPE = (8, 5, 6)
+"""Of the images; a plane has two of its axes."""
 MU = Phantom(tuple(Ellipsoid(e.centre, e.radii, e.value / 8000) for e in HEAD.parts))
 """The head with the attenuation of water, about .02 / mm."""
 HEIGHT = 1.0
@@ -28,10 +29,10 @@ def operators() -> Iterator[tuple[str, Tomography]]:
     generator = torch.Generator().manual_seed(0)
     for axis in range(3):
         plane = tuple(n for a, n in enumerate(SHAPE) if a != axis)
-        g = ProjectionGeometry(plane, (1.0, 1.2), (0.0, 33.0, 100.0, 160.0), 11, 1.3)  # type: ignore[arg-type]
+        g = ProjectionGeometry(plane, (1.0, 1.2), (0.0, 33.0, 100.0, 160.0), 9, 1.3)  # type: ignore[arg-type]
         yield f"slices-{axis}", Tomography(g, SHAPE, axis)
-        yield f"weights-{axis}", Tomography(g, SHAPE, axis, torch.rand(4, 11, generator=generator) + 0.3)
-        each = torch.rand(SHAPE[axis], 4, 11, generator=generator) + 0.3
+        yield f"weights-{axis}", Tomography(g, SHAPE, axis, torch.rand(4, 9, generator=generator) + 0.3)
+        each = torch.rand(SHAPE[axis], 4, 9, generator=generator) + 0.3
         yield f"weights-a-slice-{axis}", Tomography(g, SHAPE, axis, each)
     for beam in ("fan-flat", "fan-arc"):
         fan = replace(g, beam=beam, source=30.0, detector=50.0)  # type: ignore[arg-type]
@@ -61,8 +62,8 @@ def test_proximal_point_equals_the_dense_one(name: str, lam: float) -> None:
     y = operator.apply(torch.randn(2, *operator.shape, generator=generator, dtype=torch.float64))
     if lam:
         flat = torch.linalg.solve(a.T @ a + lam * torch.eye(size), (y.flatten(1) @ a + lam * d.flatten(1)).T).T
-    else:
-        flat = d.flatten(1) + (y.flatten(1) - d.flatten(1) @ a.T) @ torch.linalg.pinv(a).T
+    else:  # views that hold the same mass depend on each other but for the rounding of float32, which is no rank
+        flat = d.flatten(1) + (y.flatten(1) - d.flatten(1) @ a.T) @ torch.linalg.pinv(a, rtol=1e-6).T
     warm = None if lam == 0 else torch.randn(d.shape, generator=generator, dtype=torch.float64)
     assert torch.allclose(operator.prox(d, y, lam, warm).flatten(1), flat, atol=2e-6 * float(flat.abs().max()))
 
@@ -109,11 +110,11 @@ def test_shapes_that_do_not_fit_are_told(call: str) -> None:
     operator = OPERATORS["slices-0"]
     with pytest.raises(InputError):
         if call == "apply":
-            operator.apply(torch.zeros(1, 12, 9, 7))
+            operator.apply(torch.zeros(1, 8, 6, 5))
         elif call == "adjoint":
-            operator.adjoint(torch.zeros(1, 12, 11, 4))
+            operator.adjoint(torch.zeros(1, 8, 9, 4))
         elif call == "weights":
-            operator.weighted(torch.zeros(11, 4))
+            operator.weighted(torch.zeros(9, 4))
         else:
             Tomography(operator.geometry, SHAPE, 1)
 
@@ -122,21 +123,22 @@ def test_weights_that_are_no_weights_are_told() -> None:
     """A negative or infinite weight is a slip of the noise model."""
     for bad in (-1.0, float("inf"), float("nan")):
         with pytest.raises(InputError, match="finite and not negative"):
-            OPERATORS["slices-0"].weighted(torch.full((4, 11), bad))
+            OPERATORS["slices-0"].weighted(torch.full((4, 9), bad))
 
 
 def test_whitening_gives_every_ray_noise_of_std_1() -> None:
     """Weighted least squares: the answer is that of the generalised normal equations, and a dead ray has no say."""
-    operator = OPERATORS["slices-2"]
+    operator = Tomography(OPERATORS["slices-2"].geometry, (8, 5, 3), 2)
     generator = torch.Generator().manual_seed(4)
     sigma = torch.rand(1, *operator.data_shape, generator=generator, dtype=torch.float64) + 0.2
     sigma[..., 3] = torch.inf
     y = torch.randn(1, *operator.data_shape, generator=generator, dtype=torch.float64)
     white = whitened(Measurement(operator, y, sigma[0]))
     assert white.sigma == 1.0
-    d = torch.randn(1, *SHAPE, generator=generator, dtype=torch.float64)
+    d = torch.randn(1, *operator.shape, generator=generator, dtype=torch.float64)
     found = white.operator.prox(d, white.y, 0.5)
-    a = operator.apply(torch.eye(math.prod(SHAPE), dtype=torch.float64).reshape(-1, *SHAPE)).flatten(1).T
+    size = math.prod(operator.shape)
+    a = operator.apply(torch.eye(size, dtype=torch.float64).reshape(-1, *operator.shape)).flatten(1).T
     w = torch.where(torch.isfinite(sigma), sigma**-2, 0).flatten()
     h = a.T @ (w[:, None] * a) + 0.5 * torch.eye(a.shape[1])
     expected = torch.linalg.solve(h, a.T @ (w * y.flatten()) + 0.5 * d.flatten())
@@ -189,7 +191,7 @@ def test_views_of_pixels_tend_to_the_closed_form(beam: str) -> None:
 @pytest.mark.parametrize("beam", ["parallel", "fan-flat", "fan-arc"])
 def test_filtered_backprojection_of_closed_form_views_is_the_head(beam: str, turn: float) -> None:
     """Scale, angles and the share of opposite rays: 1 % of the mean, whatever the beam and the turn (fan: 230)."""
-    g = _scanner(beam, 240, 230.0 if beam != "parallel" and turn == 180.0 else turn)
+    g = _scanner(beam, 120, 230.0 if beam != "parallel" and turn == 180.0 else turn)
     image = filtered_backprojection(torch.from_numpy(_views(g)), g)[0].numpy()
     truth = _truth(g)
     brain = np.hypot(g.axes()[0][:, None] / 12, g.axes()[1] / 9) < 1
@@ -234,4 +236,4 @@ def test_what_no_view_sees_is_left_to_the_prior() -> None:
     x = torch.randn(1, *operator.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
     hidden = null_space(operator, x)
     assert float(hidden.norm() / x.norm()) > 0.5
-    assert float(operator.apply(hidden).norm() / operator.apply(x).norm()) < 1e-3
+    assert float(operator.apply(hidden).norm() / operator.apply(x).norm()) < 4e-3

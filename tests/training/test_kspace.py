@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import torch
 
 from voxprior.diffusion.subspace import highpass
 from voxprior.errors import InputError
+from voxprior.operators.coil_simulation import simulate_maps
 from voxprior.operators.fourier import fft
 from voxprior.priors.denoiser import SlicePrior, SlicePriorConfig
 from voxprior.training.config import FitConfig
 from voxprior.training.data import load_subjects
 from voxprior.training.fit import fit
-from voxprior.training.kspace import KspaceConfig, KspaceExamples, acquire, smooth_phase
+from voxprior.training.kspace import KspaceExamples, acquire
 from voxprior.training.loss import denoising_loss, noise_levels
 from voxprior.training.publish import publish
+from voxprior.training.slices import HeadSlices, KspaceConfig, load_slices, smooth_phase
 from voxprior.training.task import make_task
 
 CONFIG = KspaceConfig(coils=(1, 4), patch=32, matrix=(40, 56), acs=(8, 12), acceleration=(2.0, 4.0))
@@ -32,7 +35,7 @@ def _fit_config(data: Path, output: Path, **changes: object) -> FitConfig:
 
 @pytest.fixture(scope="module")
 def examples(data_folder: Path) -> KspaceExamples:
-    return KspaceExamples(load_subjects(data_folder, ("fit",)), CONFIG, PRIOR.image_std)
+    return KspaceExamples(load_slices(data_folder, CONFIG), CONFIG, PRIOR.image_std)
 
 
 def test_a_batch_is_a_function_of_seed_and_step(examples: KspaceExamples) -> None:
@@ -85,7 +88,7 @@ def test_a_kspace_prior_trains_publishes_and_knows_its_range(data_folder: Path, 
 def test_the_loss_outside_the_central_lines_sees_nothing_inside(data_folder: Path, tmp_path: Path) -> None:
     """HFS: noise and error live in the high frequencies; a change of the output inside changes no gradient."""
     config = _fit_config(data_folder, tmp_path, examples=CONFIG.model_copy(update={"acs_lines": 6}))
-    task = make_task(config, load_subjects(data_folder, ("fit",)))
+    task = make_task(config)
     batch = task.batch(0, 0, 2)
     prior = SlicePrior(PRIOR)
     torch.nn.init.normal_(prior.network.head.weight, std=0.1)
@@ -102,8 +105,35 @@ def test_the_loss_outside_the_central_lines_sees_nothing_inside(data_folder: Pat
     assert not torch.allclose(a, denoising_loss(prior, batch, sigma, noise, 0.0).error, rtol=1e-3)
 
 
-def test_subjects_without_two_fine_axes_are_refused(data_folder: Path) -> None:
+def test_subjects_without_two_fine_axes_are_refused(data_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A slice needs two axes of true resolution."""
-    subjects = [s for s in load_subjects(data_folder, ("tune",)) if len(s.fine) < 2]
+    monkeypatch.setattr("voxprior.training.slices.load_subjects", lambda data, roles: load_subjects(data, ("tune",)))
     with pytest.raises(InputError, match="two fine axes"):
-        KspaceExamples(subjects, CONFIG, 0.3)
+        HeadSlices(data_folder, CONFIG)
+
+
+@pytest.fixture(scope="module")
+def fastmri_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three files in the layout of fastMRI: (slice, coil, read-out, phase encoding), no header."""
+    folder = tmp_path_factory.mktemp("fastmri")
+    rng = np.random.default_rng(0)
+    y, x = np.meshgrid(np.linspace(-1, 1, 48), np.linspace(-1, 1, 40), indexing="ij")
+    for n in range(3):
+        maps = simulate_maps((48, 40), 3, rng)
+        images = np.stack([(y**2 + (1 + 0.1 * k) * x**2 < 0.6) * np.exp(1j * y) for k in range(2)])
+        kspace = fft(torch.from_numpy((images[:, None] * maps).astype(np.complex64)), (-2, -1)).numpy()
+        with h5py.File(folder / f"file{n}.h5", "w") as file:
+            file["kspace"] = kspace
+            file.attrs["acquisition"] = "AXT2"
+    return folder
+
+
+def test_the_same_settings_take_a_folder_of_fastmri_files(fastmri_folder: Path, tmp_path: Path) -> None:
+    """Examples come from its files, the first is held back, and training runs to a card that says so."""
+    config = _fit_config(fastmri_folder, tmp_path / "run")
+    slices = load_slices(fastmri_folder, CONFIG)
+    assert list(slices.held()) == ["file0.h5"]
+    drawn = slices.draw(np.random.default_rng(0))
+    assert 0.8 < float(np.percentile(np.abs(drawn), 99)) < 1.3 and min(drawn.shape) >= 32
+    fit(config)
+    assert publish(config, tmp_path / "own.safetensors")["data"]["files"] == 2

@@ -14,7 +14,7 @@ from cyclopts import App, CycloptsError
 
 import voxprior
 from voxprior.cli import demo as demo_command
-from voxprior.cli import describe, doctor, evaluate, info, sr, train, verify
+from voxprior.cli import describe, doctor, evaluate, info, recon, sr, train, verify
 from voxprior.cli.show import warn
 from voxprior.errors import InputError
 
@@ -28,6 +28,7 @@ app = App(
     suppress_keyboard_interrupt=False,  # the exit code is ours to choose
 )
 app.command(sr.sr, name="sr")
+app.command(recon.recon, name="recon")
 app.command(train.train, name="train")
 app.command(evaluate.app, name="evaluate")
 app.command(demo_command.demo, name="demo")

@@ -7,9 +7,12 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from voxprior.cli.show import say
+from voxprior.cli.show import say, warn
+from voxprior.errors import InputError
 
 app = App(name="evaluate", help="Measure methods on scans whose truth is known.")
+
+Only = Annotated[tuple[str, ...], Parameter(negative="", show_default=False)]
 
 
 @app.command
@@ -18,7 +21,7 @@ def sr(
     data: Path,
     out: Path = Path("docs/results"),
     page: Path = Path("docs/results.md"),
-    only: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = (),
+    only: Only = (),
 ) -> int:
     """Measure through-plane restoration; goes on where an earlier run ended.
 
@@ -38,3 +41,93 @@ def sr(
     made = evaluate_sr(data, out, page, only)
     say(f"{len(made)} new results; tables in {page}")
     return 0
+
+
+@app.command
+def recon(
+    *,
+    data: Path | None = None,
+    out: Path = Path("docs/results"),
+    page: Path = Path("docs/results.md"),
+    pictures: Path = Path("runs/pictures"),
+    only: Only = (),
+    reconstructions: Path | None = None,
+    references: Path | None = None,
+    csv: Path | None = None,
+    figure: Path | None = None,
+    force: Annotated[bool, Parameter(negative="")] = False,
+    quiet: Annotated[bool, Parameter(name=["--quiet", "-q"], negative="")] = False,
+) -> int:
+    """Measure reconstruction from k-space, going on where an earlier run ended; or a folder of images.
+
+    With --data, all methods reconstruct its test scans. With --reconstructions and --references, images are compared
+    by name.
+
+    Parameters
+    ----------
+    data
+        Folder with manifest.csv and its scans.
+    out
+        Folder for the figures of each case.
+    page
+        Markdown page of tables to write.
+    pictures
+        Folder for pictures of scans without a truth; what is there is kept.
+    only
+        Words that must all occur in SUBJECT KIND DIRECTION METHOD.
+    reconstructions
+        Folder of reconstructed images: .h5 as fastMRI's, .npz, .cfl, .nii, .nii.gz.
+    references
+        Folder of fully sampled images of the same names.
+    csv
+        Table of the folder to write.
+    figure
+        Picture of the folder to write: .png, .svg or .pdf.
+    force
+        Replace files that exist.
+    quiet
+        Show no progress bar.
+    """
+    if (data is None) == (reconstructions is None) or (reconstructions is None) != (references is None):
+        raise InputError("give --data, or --reconstructions and --references")
+    if reconstructions is not None and references is not None:
+        return _folder(reconstructions, references, csv, figure, force, quiet)
+    if csv is not None or figure is not None:
+        raise InputError("--csv and --figure belong to --reconstructions; the tables of --data go to --page")
+    assert data is not None
+    from voxprior.evaluate.recon.look import look
+    from voxprior.evaluate.recon.run import evaluate_recon
+
+    made = evaluate_recon(data, out, page, only)
+    drawn = [] if only else look(data, pictures)
+    say(f"{len(made)} new results; tables in {page}" + (f"; {len(drawn)} pictures in {pictures}" if drawn else ""))
+    return 0
+
+
+def _folder(
+    reconstructions: Path, references: Path, csv: Path | None, figure: Path | None, force: bool, quiet: bool
+) -> int:
+    """Score a folder; 1 when a member failed."""
+    import numpy as np
+
+    from voxprior.cli.progress import watch
+    from voxprior.evaluate.recon.figure import draw_scores
+    from voxprior.evaluate.recon.folders import score_folder, write_csv
+    from voxprior.io.transaction import Transaction
+
+    with Transaction(force) as outputs:
+        outputs.check([path for path in (csv, figure) if path is not None])
+        with watch(quiet)("recon") as progress:
+            rows, failed = score_folder(reconstructions, references, progress, warn)
+        if rows and csv is not None:
+            with outputs.path(csv).open("w", newline="", encoding="utf-8") as stream:
+                write_csv(stream, rows)
+        if rows and figure is not None:
+            draw_scores(rows, outputs.path(figure))
+    for name, unit in (("psnr", " dB"), ("ssim", ""), ("nmse", "")):
+        values = [getattr(row, name) for row in rows]
+        if values:
+            say(f"{name.upper()} {np.mean(values):.4f}{unit} (mean of {len(values)}, median {np.median(values):.4f})")
+    if failed:
+        warn(f"{len(failed)} of {len(rows) + len(failed)} failed: {', '.join(failed)}")
+    return 1 if failed else 0

@@ -13,6 +13,16 @@ Show = Callable[[int, Tensor], None]
 """Called with the number of rows done and the estimate (sample, *space)."""
 
 
+def central(kept: dict[int, tuple[Tensor, ...]], scale: float = 1.0) -> Show:
+    """Keeps the middle slice normal to each axis of the first sample, times ``scale``, on the CPU."""
+
+    def show(index: int, estimate: Tensor) -> None:
+        x = estimate[0].cpu() * scale
+        kept[index] = tuple(x.select(axis, n // 2).clone() for axis, n in enumerate(x.shape))
+
+    return show
+
+
 def watched(states: Iterable[State], period: int | None, show: Show) -> Iterator[State]:
     """The states as they come; after every ``period``-th row ``show`` is called with the clean estimate.
 

@@ -18,11 +18,7 @@ from voxprior.diffusion.noise import Noise
 from voxprior.diffusion.process import White
 from voxprior.diffusion.schedule import Step
 from voxprior.errors import InputError
-
-
-def central(n: int, width: int) -> slice:
-    """The ``width`` central ones of n lines, from ``(n - width)//2`` on; the centre of k-space is line n//2."""
-    return slice((n - width) // 2, (n - width) // 2 + width)
+from voxprior.operators.sampling import central
 
 
 def highpass(shape: Sequence[int], acs: int, axis: int | None) -> Tensor:
@@ -35,9 +31,10 @@ def highpass(shape: Sequence[int], acs: int, axis: int | None) -> Tensor:
     axes = range(len(shape)) if axis is None else (axis,)
     if not all(0 < acs < shape[a] for a in axes):
         raise InputError(f"a low-pass of {acs} lines in k-space of {tuple(shape)}; give fewer, and at least 1")
-    keep = torch.ones(tuple(shape), dtype=torch.bool)
-    keep[tuple(central(n, acs) if a in axes else slice(None) for a, n in enumerate(shape))] = False
-    return keep
+    low = torch.ones(tuple(shape), dtype=torch.bool)
+    for a in axes:
+        low &= torch.from_numpy(central(shape[a], acs)).reshape([-1 if a == b else 1 for b in range(len(shape))])
+    return ~low
 
 
 @dataclass(frozen=True, eq=False)

@@ -117,6 +117,10 @@ def verify(output: Path, input: Path | None = None) -> Verification:
         from voxprior.io.kspace_certificate import verify_kspace
 
         return verify_kspace(output, certificate, input)
+    if certificate["operator"]["kind"] == "projections":
+        from voxprior.io.projection_certificate import verify_projections
+
+        return verify_projections(output, certificate, input)
     geometry = _geometry(output, certificate)
     source = find_input(output, certificate, input)
     frame = certificate.get("input_frame")

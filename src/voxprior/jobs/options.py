@@ -61,8 +61,11 @@ class SrOptions(SharedOptions):
 class ReconOptions(SharedOptions):
     """Options of ``recon``."""
 
-    for_method: ClassVar[tuple[str, ...]] = (*METHOD_OPTIONS, "snr", "mse", "corrector_mse")
+    for_method: ClassVar[tuple[str, ...]] = (*METHOD_OPTIONS, "snr", "mse", "corrector_mse", "solver", "acs")
 
+    steps: int | None = Field(
+        default=None, ge=2, le=100_000, description="Network calls a sample; each method has its own default."
+    )
     mask: str | None = Field(
         default=None,
         description="Undersample full data first: NAME:R:ACS such as uniform:8:24, or a file; by default the lines "
@@ -92,6 +95,10 @@ class ReconOptions(SharedOptions):
     corrector_mse: float | None = Field(
         default=None, ge=0, description="Data weight of the corrector (hfs-sde, ve-sde, vp-sde)."
     )
+    solver: Literal["sde", "ode"] | None = Field(
+        default=None, description="Reverse SDE, or probability-flow ODE (hfs-sde, ve-sde, vp-sde)."
+    )
+    acs: int | None = Field(default=None, ge=1, description="Central lines that do not diffuse (hfs-sde).")
 
 
 def require_method(job: str, options: SharedOptions) -> None:

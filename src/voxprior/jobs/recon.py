@@ -20,7 +20,8 @@ from voxprior.jobs.job import Run, peak_memory, run_method
 from voxprior.jobs.options import ReconOptions
 from voxprior.methods.result import Progress
 from voxprior.operators.base import Measurement, null_space
-from voxprior.operators.coils import compress, corner_noise, root_sum_of_squares, whitening
+from voxprior.operators.coil_noise import corner_noise, whitening
+from voxprior.operators.coils import compress, root_sum_of_squares
 from voxprior.operators.espirit import espirit
 from voxprior.operators.fourier import Fourier, ifft
 from voxprior.operators.masks import Mask
@@ -51,8 +52,8 @@ class Reconstructed:
 
     ``interval``: lower and upper bound of 90 % of the magnitude, (2, *space), or None without a ``std`` (of a real
     component). ``invented``: what the data do not determine. ``samples``: (sample, *space), possibly none. ``plain``:
-    zero-filled; ``unexplained``: the image of what the data say and the result does not. ``maps`` (coil, *space),
-    ``mask`` and ``matrix`` (coil, input coil): the operator. ``missed``, ``energy``: squares of A x - y and y, a coil.
+    zero-filled; ``unexplained``: root sum of squares of the coil images of y - A x. ``maps`` (coil, *space), ``mask``
+    and ``matrix`` (coil, input coil): the operator. ``missed``, ``energy``: squares of A x - y and y, a coil.
     """
 
     image: Complex
@@ -61,7 +62,7 @@ class Reconstructed:
     invented: Complex
     samples: Complex
     plain: Complex
-    unexplained: Complex
+    unexplained: Real
     maps: Complex
     mask: Mask
     matrix: Complex
@@ -109,12 +110,19 @@ def reconstruct_slice(
     found = _calibrated(y, mask.keep, options) if maps is None else _given(maps, matrix)
     noise, source = coils.noise, coils.source
     if noise is None:
-        noise = _corner_noise(y, mask.keep)
+        noise = _noise(y, mask.keep)
         source = "unknown" if noise is None else "kspace"
-    operator = Fourier(torch.from_numpy(mask.keep), torch.from_numpy(found))
-    data = torch.from_numpy(y)[None]
-    run = run_method("recon", Measurement(operator, data, noise), options, progress, part)
-    return _with_maps(operator, data, mask, matrix, run, (noise, source))
+    measurement = _measurement(y, mask.keep, found, noise)
+    run = run_method("recon", measurement, options, progress, part)
+    return _with_maps(measurement, run, mask, found, matrix, source)
+
+
+def _measurement(y: Complex, keep: NDArray[np.bool_], maps: Complex, noise: float | None) -> Measurement:
+    """The operator and the data; one uniform coil is an operator without maps, whose proximal point is a formula."""
+    mask, data = torch.from_numpy(keep), torch.from_numpy(y)
+    if len(maps) == 1 and (maps == 1).all():
+        return Measurement(Fourier(mask), data, noise)
+    return Measurement(Fourier(mask, torch.from_numpy(maps)), data[None], noise)
 
 
 def references(kspace: Complex, matrix: Complex, maps: Complex) -> tuple[Complex, Real]:
@@ -159,6 +167,8 @@ def _calibrated(y: Complex, keep: NDArray[np.bool_], options: ReconOptions) -> C
     if keep.ndim == 2:
         return espirit(data[None], **chosen)[0].numpy()
     axis = _read_out(keep)
+    if axis is None:
+        raise InputError("the mask of the volume changes along all axes: maps cannot be found; give them by --maps")
     hybrid = ifft(data, (axis + 1,)).movedim(axis + 1, 0)
     maps = espirit(hybrid.contiguous(), **chosen)
     for before, here in pairwise(maps):  # each slice has a phase of its own: join them
@@ -168,31 +178,38 @@ def _calibrated(y: Complex, keep: NDArray[np.bool_], options: ReconOptions) -> C
     return np.ascontiguousarray(maps.movedim(0, axis + 1).numpy())
 
 
-def _read_out(keep: NDArray[np.bool_]) -> int:
+def _read_out(keep: NDArray[np.bool_]) -> int | None:
     """An axis of a volume along which the mask does not change, the middle one first."""
-    for axis in (1, 0, 2):
-        if (keep == keep.take([0], axis)).all():
-            return axis
-    raise InputError("the mask of the volume changes along all three axes: maps cannot be found; give them by --maps")
+    return next((axis for axis in (1, 0, 2) if (keep == keep.take([0], axis)).all()), None)
 
 
-def _corner_noise(y: Complex, keep: NDArray[np.bool_]) -> float | None:
-    noise = corner_noise(y, keep)
-    return noise if noise is not None and np.isfinite(noise) and noise > 0 else None
+def _noise(y: Complex, keep: NDArray[np.bool_]) -> float | None:
+    """Noise std at the edge of k-space; of a volume the median of three slices across the read-out."""
+    if keep.ndim == 2:
+        levels = [corner_noise(y, keep)]
+    else:
+        axis = _read_out(keep)
+        if axis is None:
+            return None
+        hybrid = ifft(torch.from_numpy(y), (axis + 1,)).numpy()
+        places = [keep.shape[axis] * part // 4 for part in (1, 2, 3)]
+        levels = [corner_noise(hybrid.take(place, axis + 1), keep.take([0], axis).squeeze(axis)) for place in places]
+    level = float(np.median(levels))
+    return level if np.isfinite(level) and level > 0 else None
 
 
 def _with_maps(
-    operator: Fourier, data: Tensor, mask: Mask, matrix: Complex, run: Run, noise: tuple[float | None, NoiseSource]
+    measurement: Measurement, run: Run, mask: Mask, maps: Complex, matrix: Complex, source: NoiseSource
 ) -> Reconstructed:
-    result = run.result
+    result, operator, data = run.result, measurement.operator, measurement.y
     x = result.mean.detach().cpu().to(torch.complex64)
     if not bool(torch.isfinite(torch.view_as_real(x)).all()):
         raise RuntimeError("the method gave values that are not finite; nothing was written")
-    assert operator.maps is not None
-    maps, y = operator.maps.numpy(), data[0].numpy()
+    y = data.reshape(maps.shape)
+    left = y - operator.apply(x[None]).reshape(maps.shape)
     std = None if result.std is None else result.std.detach().cpu().float()
     samples = x[None][:0] if result.samples is None else result.samples.detach().cpu().to(torch.complex64)
-    missed, energy = misfit(x.numpy(), maps, mask.keep, y)
+    missed, energy = misfit(x.numpy(), maps, mask.keep, y.numpy())
     bounds = _bounds(x, std, samples)
     return Reconstructed(
         image=x.numpy(),
@@ -201,14 +218,14 @@ def _with_maps(
         invented=null_space(operator, x[None])[0].numpy(),
         samples=samples.numpy(),
         plain=operator.adjoint(data)[0].numpy(),
-        unexplained=operator.adjoint(data - operator.apply(x[None]))[0].numpy(),
+        unexplained=root_sum_of_squares(ifft(left, tuple(range(1, left.ndim))), 0).numpy(),
         maps=maps,
         mask=mask,
         matrix=matrix,
         missed=missed,
         energy=energy,
-        noise=noise[0],
-        noise_source=noise[1],
+        noise=None if measurement.sigma is None else float(measurement.sigma),
+        noise_source=source,
         seconds=run.seconds,
         peak_memory=peak_memory(),
         calls=result.calls,

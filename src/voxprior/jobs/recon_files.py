@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from voxprior.io.outputs import Transaction, sibling, sidecar_path, write_json
 from voxprior.io.reconstructions import COMPLEX, INTERVAL, RECONSTRUCTION, image_digest, write_array
 from voxprior.jobs.files import Files, Written, publish
 from voxprior.jobs.recon import receiver, reconstruct_slice
-from voxprior.jobs.recon_request import Prepared, ReconRequest, arrays_path, prepare, sampling
+from voxprior.jobs.recon_request import Prepared, ReconRequest, arrays_path, maps_of, prepare, sampling
 from voxprior.jobs.recon_stack import Stack
 from voxprior.jobs.sidecar import sidecar
 from voxprior.methods.result import Progress
@@ -52,32 +52,16 @@ def _restore(prepared: Prepared, out: Transaction, target: Path, progress: Progr
         stack = _reconstruct(prepared, held, progress)
         _hold(stack, held)
     names = [] if arrays == target else _write(out, target, "image", stack.image, stack)
-    names += [arrays]
+    names.append(arrays)
     for tag, array in _maps(prepared, stack):
         names += _write(out, sibling(target, tag), tag, array, stack)
-    source = prepared.inputs[0]
-    certificate_of: Path | None = None
-    if prepared.measured is not None:
-        certificate_of = out.path(prepared.measured)
-        _write_measured(prepared, certificate_of, stack)
-        names.append(prepared.measured)
     shot = sibling(target, "preview", ".png")
     picture = kspace_preview(*stack.pictures)
     out.path(shot).write_bytes(picture)
     names.append(shot)
-    certificate = kspace_certificate(
-        stack.fit,
-        stack.operator,
-        held.digests,
-        certificate_of or source,
-        target,
-        arrays,
-        image_digest(target, _stored(target, "image", stack.image, stack), stack.affine),
-        stack.noise,
-        stack.noise_source,
-    )
+    certificate = _certificate(prepared, stack, held.digests, out)
     if prepared.measured is not None:
-        certificate["input"] = prepared.measured.name
+        names.append(prepared.measured)
     inputs = [path.name for path in prepared.inputs]
     values = sidecar("recon", stack, prepared.options, certificate, inputs, [path.name for path in names])
     values["acceleration"] = stack.acceleration
@@ -85,6 +69,27 @@ def _restore(prepared: Prepared, out: Transaction, target: Path, progress: Progr
         values["comparison"] = stack.comparison(prepared.options.method)
     write_json(out.path(sidecar_path(target)), values)
     return Written(target, values, picture)
+
+
+def _certificate(prepared: Prepared, stack: Stack, digests: Mapping[str, str], out: Transaction) -> dict[str, Any]:
+    """The certificate; simulated data are written first, for they are its input."""
+    target, source = prepared.request.target, prepared.inputs[0]
+    if prepared.measured is not None:
+        source = out.path(prepared.measured)
+        _write_measured(prepared, source, stack)
+    image = _stored(target, "image", stack.image, stack)
+    certificate = kspace_certificate(
+        stack.fit,
+        stack.operator,
+        digests,
+        source,
+        target,
+        arrays_path(target),
+        image_digest(target, image, stack.affine),
+        stack.noise,
+        stack.noise_source,
+    )
+    return certificate if prepared.measured is None else {**certificate, "input": prepared.measured.name}
 
 
 def _reconstruct(prepared: Prepared, held: ArraysWriter, progress: Progress | None) -> Stack:
@@ -98,10 +103,10 @@ def _reconstruct(prepared: Prepared, held: ArraysWriter, progress: Progress | No
         for index in range(kspace.slices):
             data = prepared.read(index)
             mask, absent = sampling(kspace, prepared.mask, data, index)
-            found = reconstruct_slice(
-                data, mask, prepared.maps_of(index), coils, options, _part(progress, index, kspace.slices), index
-            )
-            stack.add(index, found, data, absent)
+            maps = maps_of(prepared.maps, kspace, index)
+            part = _part(progress, index, kspace.slices)
+            found = reconstruct_slice(data, mask, maps, coils, options, part, index)
+            stack.add(found, data, absent)
             rows.write(found.maps)
     return stack
 

@@ -19,7 +19,8 @@ from voxprior.jobs.npy import slice_files
 from voxprior.jobs.options import DEFAULT_METHOD, ReconOptions, require_method
 from voxprior.jobs.recon_simulate import is_image, require_window, simulated_kspace
 from voxprior.jobs.request import Request, require_outputs, require_report_name, require_source
-from voxprior.operators.masks import SUFFIXES, Mask, detect_mask, parse_mask, read_mask
+from voxprior.operators.mask_files import SUFFIXES
+from voxprior.operators.masks import Mask, detect_mask, parse_mask, read_mask
 
 SIMULATED_MASK = "uniform:4:24"
 """How --simulate undersamples unless --mask says otherwise."""
@@ -59,17 +60,12 @@ class Prepared:
         """K-space of a slice, (coil, *space)."""
         return self.first if index == 0 else self.kspace.read(index)
 
-    def maps_of(self, index: int) -> Complex | None:
-        """Maps of a slice (coil, *space), or None."""
-        if self.maps is None or self.maps.ndim == len(self.kspace.shape) + 1:
-            return self.maps
-        return np.asarray(self.maps[index])
 
 
 def prepare(request: ReconRequest) -> Prepared:
     """Open and check everything about ``request``; raises :class:`InputError` for what the user can mend."""
     _require_sense(request)
-    options = _resolved(request)
+    options = resolved(request.options, request.simulate)
     inputs = _inputs(request)
     require_outputs(request, inputs, outputs_of(request, options))
     images = request.simulate and is_image(request.source)
@@ -79,7 +75,7 @@ def prepare(request: ReconRequest) -> Prepared:
             raise InputError(f"--coils {options.coils} is more than the {kspace.coils} coils of the data; give fewer")
         if request.simulate:
             require_window(kspace)
-        mask = None if options.mask is None else _wanted(options, kspace.shape)
+        mask = asked_mask(options, kspace)
         maps = kspace.maps if options.maps is None else read_maps(Path(options.maps), kspace)
         if maps is not None and maps.ndim == len(kspace.shape) + 3:
             raise InputError(f"{shown(request.source)}: {maps.shape[1]} sets of maps; give one set with --maps")
@@ -90,6 +86,11 @@ def prepare(request: ReconRequest) -> Prepared:
         raise
     measured = _measured(request.target) if images else None
     return Prepared(request, options, inputs, kspace, mask, maps, first, measured)
+
+
+def maps_of(maps: Complex | None, kspace: KspaceFile, index: int) -> Complex | None:
+    """Of ``maps`` (coil, *space) or (slice, coil, *space), or None, those of a slice."""
+    return maps if maps is None or maps.ndim == len(kspace.shape) + 1 else np.asarray(maps[index])
 
 
 def sampling(kspace: KspaceFile, wanted: Mask | None, data: Complex, index: int) -> tuple[Mask, Bool]:
@@ -152,13 +153,12 @@ def _require_sense(request: ReconRequest) -> None:
             raise InputError(f"--{name} {shown(Path(text))}: no such file; check the name")
 
 
-def _resolved(request: ReconRequest) -> ReconOptions:
-    """The options with what others imply: several samples are asked of the sampling mode, a simulation has a mask."""
-    options = request.options
+def resolved(options: ReconOptions, simulate: bool) -> ReconOptions:
+    """``options`` with what others imply: ``samples`` asks for the sampling mode, and a simulation has a mask."""
     changes: dict[str, object] = {}
     if options.method == DEFAULT_METHOD and options.mode is None and "samples" in options.model_fields_set:
         changes["mode"] = "sample"
-    if request.simulate and options.mask is None:
+    if simulate and options.mask is None:
         changes["mask"] = SIMULATED_MASK
     return options.model_copy(update=changes)
 
@@ -175,12 +175,14 @@ def _inputs(request: ReconRequest) -> tuple[Path, ...]:
     return (*found, *(path for path in files if path.is_file()))
 
 
-def _wanted(options: ReconOptions, shape: tuple[int, ...]) -> Mask:
-    """The mask of --mask: by name in the plane of the phase encodings, which are all axes but the one before the last.
+def asked_mask(options: ReconOptions, kspace: KspaceFile) -> Mask | None:
+    """The mask of --mask, or None: by name in the plane of the phase encodings, all axes but the one before the last.
 
-    Raises :class:`InputError`.
+    Raises :class:`InputError` for one that cannot be.
     """
-    text = options.mask or ""
+    text, shape = options.mask, kspace.shape
+    if text is None:
+        return None
     if Path(text).suffix.lower() in SUFFIXES:
         return read_mask(Path(text), shape)
     if len(shape) == 2:

@@ -37,7 +37,7 @@ class Stack:
         self._noise: list[float | None] = []
         self._warnings: list[str] = list(kspace.warnings)
         self._last: Reconstructed | None = None
-        self._shown: tuple[Complex, Complex] | None = None
+        self._shown: tuple[Complex, Real] | None = None
         self.noise_source: NoiseSource = "unknown"
         self.seconds, self.calls = 0.0, 0
         self.peak_memory: int | None = None
@@ -167,7 +167,23 @@ class Stack:
         }
 
     @property
-    def pictures(self) -> tuple[Complex, Complex, Complex, Real | None]:
+    def certificate(self) -> dict[str, Any]:
+        """Of a result that stays in memory: operator and residual, but no files to check."""
+        fit = self.fit
+        return {
+            "operator": {"kind": "fourier", **self.operator},
+            "input": None,
+            "input_sha256": None,
+            "output_sha256": None,
+            "residual": fit.residual,
+            "residual_per_slice": fit.per_slice,
+            "residual_per_coil": fit.per_coil,
+            "noise": self.noise,
+            "noise_source": self.noise_source,
+        }
+
+    @property
+    def pictures(self) -> tuple[Complex, Complex, Real, Real | None]:
         """Of the middle slice: zero-filled, reconstructed, what is not explained, and std; each (y, x)."""
         assert self._shown is not None
         plain, unexplained = self._shown

@@ -247,12 +247,7 @@ def run_high(prior: Prior, given: Measurement, operator: Fourier, options: Any, 
     axis, device = phase_encoding(operator.mask), given.y.device
     keep = highpass(operator.shape, options.acs, axis)
     if not bool(operator.mask[~keep.to(operator.mask.device)].all()):
-        size = calibration_region(operator.mask.numpy(force=True))
-        have = min(size) if axis is None else size[axis]
-        raise InputError(
-            f"hfs-sde leaves the {options.acs} central lines as they are, and the data hold {have}; "
-            f"give --acs {max(have - 1, 1)}, or --method ve-sde"
-        )
+        raise InputError(_unmeasured(operator, axis, options.acs))
     high = HighFrequency(keep.to(device))
     warnings: tuple[str, ...] = ()
     if prior.acs is not None and (prior.acs != options.acs or axis is None):
@@ -266,6 +261,18 @@ def run_high(prior: Prior, given: Measurement, operator: Fourier, options: Any, 
         lambda first: Followed(replace(high, first=first), scales),
         high.preserving,
         warnings,
+    )
+
+
+def _unmeasured(operator: Fourier, axis: int | None, acs: int) -> str:
+    size = calibration_region(operator.mask.numpy(force=True))
+    have = min(size) if axis is None else size[axis]
+    told = next((n for n in range(have, 0, -1) if bool(operator.mask[~highpass(operator.shape, n, axis)].all())), 0)
+    if not told:
+        return "hfs-sde needs the centre of k-space, and the data hold no central lines; choose --method ve-sde"
+    return (
+        f"hfs-sde leaves the {acs} central lines as they are, and the data hold {told} of them; "
+        f"give --acs {told}, or --method ve-sde"
     )
 
 

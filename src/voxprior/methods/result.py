@@ -21,7 +21,8 @@ class Result:
     """A restored image in input units.
 
     ``mean``, ``std`` (*space); ``samples`` (sample, *space) or None; ``calls``: network calls; ``weights``: name and
-    sha256; ``notes``: figures for the sidecar; ``warnings``: sentences for the user.
+    sha256; ``notes``: figures for the sidecar; ``warnings``: sentences for the user. ``snapshots``: the
+    middle slices, one an axis, of the first sample's estimate after so many network calls.
     """
 
     mean: Tensor
@@ -32,6 +33,7 @@ class Result:
     weights: Mapping[str, str] | None = None
     notes: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    snapshots: Mapping[int, tuple[Tensor, ...]] = field(default_factory=dict)
 
 
 class Method(Protocol):

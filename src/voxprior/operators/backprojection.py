@@ -32,14 +32,12 @@ def filtered_backprojection(y: Tensor, geometry: ProjectionGeometry, filter: Fil
     """
     if filter not in get_args(Filter):
         raise InputError(f"--filter {filter} is unknown; give one of {', '.join(get_args(Filter))}")
-    dtype = y.dtype if y.dtype == torch.float64 else torch.float32
-    like = {"dtype": dtype, "device": y.device}
-    response = torch.as_tensor(_response(geometry, filter), **like)
-    views = y.to(dtype) * torch.as_tensor(ray_weights(geometry), **like)
+    views = y if y.dtype == torch.float64 else y.float()
+    response, weights = views.new_tensor(_response(geometry, filter)), views.new_tensor(ray_weights(geometry))
     length = 2 * (len(response) - 1)
-    filtered = torch.fft.irfft(torch.fft.rfft(views, length) * response, length)[..., : geometry.bins]
-    rows, columns = (torch.as_tensor(axis, **like) for axis in geometry.axes())
-    image = torch.zeros((y.shape[0], *geometry.shape), **like)
+    filtered = torch.fft.irfft(torch.fft.rfft(views * weights, length) * response, length)[..., : geometry.bins]
+    rows, columns = (views.new_tensor(axis) for axis in geometry.axes())
+    image = views.new_zeros((y.shape[0], *geometry.shape))
     for v, angle in enumerate(np.radians(geometry.angles)):
         cos, sin = math.cos(angle), math.sin(angle)
         across = rows[:, None] * sin + columns * cos
@@ -146,6 +144,5 @@ def _interpolate(line: Tensor, position: Tensor) -> Tensor:
     padded = torch.nn.functional.pad(line, (1, 1))
     at = (position + 1).clamp(0, line.shape[-1] + 1 - 1e-4)
     index = at.long()
-    part = (at - index).to(line.dtype)
     low, high = (padded[:, i.flatten()].reshape(-1, *position.shape) for i in (index, index + 1))
-    return low + part * (high - low)
+    return torch.lerp(low, high, (at - index).expand_as(low))

@@ -83,7 +83,7 @@ class Blocks:
         kernel = mask
         for a in constant:
             kernel = kernel.narrow(a, 0, 1).expand_as(mask)
-        kernel = torch.fft.ifft(kernel.to(maps.dtype), dim=self.axis) if self.axis is not None else kernel.to(maps.dtype)
+        kernel = kernel.to(maps.dtype) if self.axis is None else torch.fft.ifft(kernel.to(maps.dtype), dim=self.axis)
         self.kernel = self._lay(kernel[None, None])[0, 0][self.columns]
         self._eigen: tuple[Tensor, Tensor] | None = None
         self._cholesky: tuple[float, Tensor] | None = None
@@ -101,19 +101,20 @@ class Blocks:
         n, lines = self.maps.shape[-1], self.kernel.shape[-1]
         shift = ((self.rows[:, None] - self.rows[None, :]) % lines).repeat(self.sets, self.sets)
         step = max(1, CHUNK // n**2)
-        for maps, kernel in zip(self.maps.split(step), self.kernel.split(step), strict=True):
+        for maps, kernel in zip(torch.split(self.maps, step), torch.split(self.kernel, step), strict=True):
             yield (maps.mH @ maps) * kernel[:, shift]
 
     def solve(self, back: Tensor, d: Tensor, lam: float, way: Way) -> Tensor:
         """Proximal point from ``back`` = A'y and d, both (sample, *image_shape)."""
         b, a = self._gather(back), self._gather(d)
-        n = b.shape[-1]
+        samples = b.shape[-1]
         if way == "cholesky" and lam > 0:
             solved = self._by_cholesky(b + lam * a, lam)
         else:
             values, vectors = self._decomposition()
-            both = vectors.mH @ torch.cat([b, a], dim=-1)
-            b, a = both[..., :n], both[..., n:]
+            # V' b as the conjugate of V^T conj(b): V' itself would be a copy of the largest thing that there is.
+            both = (vectors.mT @ torch.cat([b, a], dim=-1).conj()).conj()
+            b, a = both[..., :samples], both[..., samples:]
             # n eps of the largest eigenvalue is what rounding leaves of a zero one.
             least = 0.0 if lam else values.shape[-1] * torch.finfo(values.dtype).eps * float(values.max())
             kept = values[..., None] > least
@@ -134,7 +135,8 @@ class Blocks:
                 self._cholesky = lam, torch.cat([torch.linalg.cholesky(m + lam * eye) for m in self.matrices()])
         factor = self._cholesky[1]
         half = torch.linalg.solve_triangular(factor, b, upper=False)
-        return torch.linalg.solve_triangular(factor.mH, half, upper=True)
+        result: Tensor = torch.linalg.solve_triangular(factor.mT, half.conj().resolve_conj(), upper=True).conj()
+        return result
 
     def _gather(self, x: Tensor) -> Tensor:
         """Images (sample, *image_shape) to (block, n, sample)."""
@@ -145,7 +147,7 @@ class Blocks:
         """d with the positions of the blocks replaced."""
         shape = (d if self.sets > 1 else d[:, None]).shape
         flat = self._lay(d if self.sets > 1 else d[:, None]).clone()
-        parts = solved.unflatten(1, (self.sets, -1)).permute(3, 1, 0, 2)
+        parts = solved.reshape(len(self.columns), self.sets, len(self.rows), -1).permute(3, 1, 0, 2)
         flat[:, :, self.columns[:, None], self.rows] = parts
         if self.axis is None:
             return flat.reshape(d.shape)

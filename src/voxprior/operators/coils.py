@@ -1,4 +1,4 @@
-"""Receive coils: combination, compression, pre-whitening, noise, and what of k-space can calibrate them."""
+"""Receive coils: combination, compression, and what of k-space can calibrate them."""
 
 from __future__ import annotations
 
@@ -85,28 +85,6 @@ def compress(kspace: Tensor, coils: int) -> tuple[Tensor, Tensor]:
     vectors = torch.linalg.eigh((flat @ flat.mH).sum(0))[1]
     matrix = vectors[:, -coils:].flip(-1).mH
     return (matrix @ flat).unflatten(2, kspace.shape[2:]), matrix
-
-
-def whitening(noise: NDArray[np.complexfloating]) -> NDArray[np.complex64]:
-    """Matrix W (coil, coil) such that the coils of ``W y`` have uncorrelated noise of std 1 per real component.
-
-    ``noise``: samples (coil, samples) taken without signal, mean 0. W is the inverse of the Cholesky factor of
-    ``noise noise^H / (2 samples)``. Raises :class:`InputError` where the samples do not determine it.
-    """
-    coils, samples = noise.shape
-    if samples < 2 * coils or not np.isfinite(noise).all():
-        raise InputError(f"the noise scan has {samples} samples for {coils} coils; give at least {2 * coils}, all finite")
-    wide = noise.astype(np.complex128)
-    covariance = wide @ wide.conj().T / (2 * samples)
-    level = np.sqrt(covariance.diagonal().real)
-    silent = np.flatnonzero(level <= 1e-6 * level.max())
-    if len(silent):
-        raise InputError(f"the noise scan of coil {silent[0]} is zero; leave that coil out of noise scan and k-space")
-    try:
-        factor = np.linalg.cholesky(covariance / np.outer(level, level))
-    except np.linalg.LinAlgError:
-        raise InputError("two coils of the noise scan are copies of each other; leave one of them out") from None
-    return np.asarray(np.linalg.inv(factor) / level, np.complex64)
 
 
 def calibration_region(mask: NDArray[np.bool_]) -> tuple[int, int]:

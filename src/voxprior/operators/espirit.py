@@ -13,6 +13,7 @@ from voxprior.operators.coils import aligned, calibration_region, leading_maps, 
 
 COARSE = 12  # eigenvectors are found exactly on this many points a kernel sample, and carried on to the pixels
 ITERATIONS = 4  # power iterations on the pixels, started from the interpolated eigenvectors
+SMALLEST = 4  # samples each way of a centre that can calibrate
 CHUNK = 1 << 22  # entries of the coil x coil matrices held at once
 
 
@@ -29,33 +30,36 @@ def espirit(
 
     Sum of |maps|^2 over coils is 1 where the eigenvalue is at least ``crop``, and the maps are 0 elsewhere; the phase
     is relative to the first virtual coil. ``calibration``: sides of the central region used; a side of which less was
-    measured is made up for along the other if one number was given. ``threshold``: singular values below this part
-    of the largest count as noise. One coil has the map 1. Raises :class:`InputError` where the centre is too small.
+    measured is made up for along the other if one number was given. ``kernel``: samples each way, fewer where the
+    region is too small for so many. ``threshold``: singular values below this part of the largest count as noise. One
+    coil has the map 1. Raises :class:`InputError` where the centre is too small.
     """
-    coils, shape = kspace.shape[1], (kspace.shape[2], kspace.shape[3])
+    coils = kspace.shape[1]
     if not 1 <= sets <= coils:
         raise InputError(f"{sets} sets of maps from {coils} coils; ask for 1 to {coils} sets")
     if coils == 1:
         return torch.ones_like(kspace)
-    maps = kspace.new_empty(len(kspace), sets, coils, *shape)
+    maps = kspace.new_empty(len(kspace), sets, *kspace.shape[1:])
     for found, data in zip(maps, kspace, strict=True):
-        field = calibrate(centre(data, calibration, kernel), kernel, threshold)
-        field.eigenvectors(found, crop)
+        region = centre(data, calibration)
+        # A kernel of more than 0.4 of the region leaves too few patches to tell their space; measured at 4 to 24 lines.
+        width = min(kernel, max(2, 2 * min(region.shape[1:]) // 5))
+        calibrate(region, width, threshold).eigenvectors(found, crop)
     return maps[:, 0] if sets == 1 else maps
 
 
-def centre(data: Tensor, calibration: int | tuple[int, int], kernel: int) -> Tensor:
+def centre(data: Tensor, calibration: int | tuple[int, int]) -> Tensor:
     """The fully sampled centre of ``data`` (coil, y, x) that calibration uses; an :class:`InputError` if too small."""
     measured = calibration_region((data != 0).any(0).cpu().numpy())
-    if min(measured) <= kernel:
-        raise InputError(
-            f"the fully sampled centre of k-space is {measured[0]} x {measured[1]}, and calibration with kernel "
-            f"{kernel} needs more than {kernel} each way; give maps, a smaller kernel, or a mask with more central lines"
-        )
     if isinstance(calibration, int):
         short = min(calibration, *measured)
-        calibration = (math.ceil(calibration**2 / short),) * 2 if short < calibration else (calibration,) * 2
+        calibration = (math.ceil(calibration**2 / max(short, 1)),) * 2 if short < calibration else (calibration,) * 2
     size = [min(a, b) for a, b in zip(measured, calibration, strict=True)]
+    if min(size) < SMALLEST:
+        raise InputError(
+            f"the fully sampled centre of k-space is {measured[0]} x {measured[1]}, of which {size[0]} x {size[1]} may "
+            f"be used, and coil calibration needs {SMALLEST} x {SMALLEST}; give maps, or a mask with more central lines"
+        )
     top, left = (n // 2 - s // 2 for n, s in zip(data.shape[1:], size, strict=True))
     return data[:, top : top + size[0], left : left + size[1]]
 

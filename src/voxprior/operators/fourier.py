@@ -97,15 +97,12 @@ class Fourier(Composable):
     def apply(self, x: Tensor) -> Tensor:
         """``A x``: complex images (sample, *image_shape) to k-space (sample, *data_shape)."""
         placed = self._at(x)
-        return placed.mask * fft(self._coil_images(x, placed.maps), self._dims)
+        measured: Tensor = placed.mask * fft(self._coil_images(x, placed.maps), self._dims)
+        return measured
 
     def adjoint(self, y: Tensor) -> Tensor:
         """``A' y``: k-space (sample, *data_shape) to images (sample, *image_shape)."""
-        if tuple(y.shape[1:]) != self.data_shape:
-            raise InputError(
-                f"k-space {tuple(y.shape[1:])} where the operator measures {self.data_shape}; "
-                "give mask, maps and data of the same coils and grid"
-            )
+        self._require(y)
         placed = self._at(y)
         return self._combine(ifft(placed.mask * y, self._dims), placed.maps)
 
@@ -124,7 +121,7 @@ class Fourier(Composable):
         else:
             coils = placed.maps.unbind(1)
             parts = (s.conj() * _filtered((s * x).sum(1, keepdim=True), placed.rolled, dims) for s in coils)
-        total = next(parts)
+        total: Tensor = next(parts)
         for part in parts:
             total = total + part
         return total
@@ -135,6 +132,7 @@ class Fourier(Composable):
         ``warm``: where conjugate gradients start for ``lam`` > 0; the exact ways do not need it.
         """
         if self.maps is None:
+            self._require(y)
             mask = self._at(y).mask
             return d + ifft(mask * (y - fft(d, self._dims)), self._dims) / (1 + lam)
         back = self.adjoint(y)
@@ -154,6 +152,13 @@ class Fourier(Composable):
         energy = self.normal(torch.ones_like(d)).real
         seen = energy > (0 if lam else torch.finfo(energy.dtype).eps * energy.max())
         return d + torch.where(seen, (back - energy * d) / torch.where(seen, energy + lam, 1), 0)
+
+    def _require(self, y: Tensor) -> None:
+        if tuple(y.shape[1:]) != self.data_shape:
+            raise InputError(
+                f"k-space {tuple(y.shape[1:])} where the operator measures {self.data_shape}; "
+                "give mask, maps and data of the same coils and grid"
+            )
 
     @cached_property
     def _dims(self) -> tuple[int, ...]:

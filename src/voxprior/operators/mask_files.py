@@ -42,7 +42,7 @@ def _cfl(path: Path) -> NDArray[Any]:
     shape = [int(n) for n in numbers[0].split()] if numbers else []
     size = int(np.prod(shape, dtype=np.int64)) if shape else 0
     if not 0 < size <= LARGEST or path.stat().st_size != 8 * size:
-        raise InputError(f"mask {path}: {path.stat().st_size} bytes, where {header.name} tells of {size} complex numbers")
+        raise InputError(f"mask {path}: its length is not the {8 * size} bytes of {header.name}; copy both anew")
     return np.fromfile(path, dtype=np.complex64).reshape(shape, order="F").squeeze()
 
 

@@ -88,7 +88,8 @@ def parse_mask(text: str, shape: tuple[int, int], seed: int = 0) -> Mask:
         acceleration = float(numbers[0]) if numbers and numbers[0] else None
         acs = int(numbers[1]) if len(numbers) > 1 and numbers[1] else 0
     except ValueError:
-        raise InputError(f"mask {text}; give NAME:R:ACS such as uniform:8:24, or a file {', '.join(SUFFIXES)}") from None
+        kinds = ", ".join(SUFFIXES)
+        raise InputError(f"mask {text}; give NAME:R:ACS such as uniform:8:24, or a file {kinds}") from None
     return make_mask(name, shape, acceleration, acs, seed)
 
 
@@ -162,7 +163,7 @@ def _points(
     if name == "poisson":
         keep = sampling.poisson_disc(shape, count, fixed, rng)
         if keep.sum() < count:
-            raise InputError(f"mask poisson: the ellipse holds {keep.sum()} points, not {count}; accelerate by 1.3 or more")
+            raise InputError(f"mask poisson: its ellipse holds {keep.sum()} points, not {count}; give 1.3 or more")
         return keep
     if name == "radial":
         return sampling.radial(shape, count, fixed, rng)

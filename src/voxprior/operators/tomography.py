@@ -96,7 +96,7 @@ class Tomography(Composable):
         there, back = self._products(x)
         rays = _linear(self._columns(x), there, back)
         if self.weights is not None:
-            square = self._rays(self.weights.square().expand(x.shape[0], *self.data_shape)).to(rays)
+            square = self._rays(self.weights.to(rays).square().expand(x.shape[0], *self.data_shape))
             rays = rays * (torch.cat([square, square], 1) if x.is_complex() else square)
         return self._image(_linear(rays, back, there), x.shape[0], x)
 

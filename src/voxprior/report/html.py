@@ -34,7 +34,7 @@ th{color:#9a9ca3;font-weight:400}
 <p class="notice">{{ entries[0].values.notice }}</p>
 {% for entry in entries %}{% set v = entry.values %}
 <section><h2>{{ entry.name }}</h2>
-<img alt="three planes: measured, cubic, restored, uncertainty"
+<img alt="preview: what was measured, what was restored, how sure"
  src="data:image/png;base64,{{ entry.picture | base64 }}">
 {% for warning in v.warnings %}<p class="warning">Warning: {{ warning }}</p>{% endfor %}
 <h3>Fit to the measurement</h3>
@@ -43,10 +43,12 @@ th{color:#9a9ca3;font-weight:400}
 {{ row("noise", v.certificate.noise | short ~ " (" ~ v.certificate.noise_source ~ ")") }}
 {{ row("output sha256", v.certificate.output_sha256) }}</table>
 {% if v.comparison %}<h3>Against the truth</h3><p>{{ v.comparison.protocol }}</p>
-<table><tr><th>method</th><th>PSNR, dB</th><th>foreground PSNR, dB</th><th>SSIM</th></tr>
-{% for name, m in v.comparison.methods.items() %}<tr><td>{{ name }}</td><td>{{ m.psnr | short }}</td>
-<td>{{ m.psnr_foreground | short }}</td><td>{{ m.ssim | short }}</td></tr>{% endfor %}</table>{% endif %}
-<h3>Slices</h3><table>{% for k, x in v.certificate.operator.items() %}{{ row(k, x | short) }}{% endfor %}</table>
+{% for name, m in v.comparison.methods.items() %}{% if loop.first %}<table><tr><th>method</th>
+{% for key in m %}<th>{{ figures[key] }}</th>{% endfor %}</tr>{% endif %}
+<tr><td>{{ name }}</td>{% for value in m.values() %}<td>{{ value | short }}</td>{% endfor %}</tr>
+{% endfor %}</table>{% endif %}
+<h3>{{ "K-space" if v.job == "recon" else "Slices" }}</h3>
+<table>{% for k, x in v.certificate.operator.items() %}{{ row(k, x | short) }}{% endfor %}</table>
 <h3>Settings</h3><table>{% for k, x in v.settings.items() if x is not none %}{{ row(k, x | short) }}{% endfor %}</table>
 <h3>Run</h3><table>{{ row("seconds", v.seconds) }}{{ row("network calls", v.network_calls) }}
 {% if v.peak_memory_bytes %}{{ row("peak memory, MB", (v.peak_memory_bytes / 1e6) | int) }}{% endif %}
@@ -54,6 +56,9 @@ th{color:#9a9ca3;font-weight:400}
 {% for k, x in v.versions.items() %}{{ row(k, x) }}{% endfor %}</table></section>
 {% endfor %}</body></html>
 """
+
+FIGURES = {"psnr": "PSNR, dB", "psnr_foreground": "foreground PSNR, dB", "ssim": "SSIM", "nmse": "NMSE"}
+"""Headings of the comparison."""
 
 _ROW = "{% macro row(name, value) %}<tr><th>{{ name }}</th><td>{{ value }}</td></tr>{% endmacro %}"
 
@@ -63,16 +68,18 @@ def page(entries: Sequence[Entry]) -> str:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     environment.filters["short"] = _short
     environment.filters["base64"] = _base64
-    return environment.from_string(_ROW + TEMPLATE).render(entries=[_complete(entry) for entry in entries])
+    complete = [_complete(entry) for entry in entries]
+    return environment.from_string(_ROW + TEMPLATE).render(entries=complete, figures=FIGURES)
 
 
 def _complete(entry: Entry) -> Entry:
-    return entry._replace(values={"comparison": None, **entry.values})
+    return entry._replace(values={"comparison": None, "job": "sr", **entry.values})
 
 
 def _short(value: Any) -> str:
     if isinstance(value, list | tuple):
-        return f"{len(value)} samples"
+        whole = all(isinstance(number, int) for number in value)
+        return " x ".join(map(str, value)) if whole else f"{len(value)} samples"
     if isinstance(value, float):
         return f"{value:.4g}"
     return "not known" if value is None else str(value)

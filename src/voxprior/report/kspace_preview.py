@@ -22,7 +22,9 @@ TALLEST = 1.6
 Complex = NDArray[np.complexfloating[Any, Any]]
 
 
-def kspace_preview(plain: Complex, image: Complex, unexplained: Complex, std: NDArray[np.float32] | None) -> bytes:
+def kspace_preview(
+    plain: Complex, image: Complex, unexplained: NDArray[np.float32], std: NDArray[np.float32] | None
+) -> bytes:
     """A PNG of a slice: magnitudes of ``plain`` and ``image`` on one scale, ``std`` and ``unexplained`` on their own.
 
     All (y, x), in one unit; ``std`` None leaves its panel out.
@@ -34,8 +36,7 @@ def kspace_preview(plain: Complex, image: Complex, unexplained: Complex, std: ND
     ]
     if std is not None:
         panels.append(("uncertainty (std)", std, "magma", float(np.percentile(std, 99.7)) or high))
-    misfit = np.abs(unexplained)
-    panels.append(("data not explained", misfit, "magma", float(misfit.max()) or high))
+    panels.append(("data not explained", unexplained, "magma", float(unexplained.max()) or high))
     height = PANEL * min(image.shape[0] / image.shape[1], TALLEST)
     coloured = sum(colours != "gray" for _, _, colours, _ in panels)
     size = (2 * EDGE + len(panels) * (PANEL + GUTTER) + coloured * BAR, height + TOP + EDGE)

@@ -11,13 +11,14 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from voxprior.errors import InputError
 from voxprior.priors.denoiser import SlicePriorConfig
 from voxprior.training.examples import ExampleConfig
-from voxprior.training.kspace import KspaceConfig
+from voxprior.training.slices import KspaceConfig
 
 
 class FitConfig(BaseModel):
     """A training of a slice prior; the examples say of what (those with ``coils`` are of k-space).
 
-    ``data``: folder with manifest.csv, or packed ``.npz``. ``output``: folder for checkpoints, logs and pictures.
+    ``data``: folder with manifest.csv, packed ``.npz``, or (k-space) a folder of ``.h5`` files. ``output``: folder for
+    checkpoints, logs and pictures.
     ``rate``: AdamW rate, reached after ``warmup`` steps, held, and brought to zero over the last ``decay`` steps.
     ``noise_spread``: std of ln(sigma) about the data's own spread. ``ema``: decay of the weight average.
     ``validate_every``, ``save_every``: steps. ``start``: weights to begin with. ``threads``: 0 leaves torch's choice.

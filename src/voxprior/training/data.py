@@ -68,6 +68,18 @@ def load_subjects(source: Path, roles: Iterable[str]) -> list[Subject]:
     return found
 
 
+def modalities(source: Path) -> dict[str, Any]:
+    """What a card says of the volumes behind a training: split, subjects of each role, modalities, licences."""
+    fit, tune = load_subjects(source, ("fit",)), load_subjects(source, ("tune",))
+    return {
+        "split": "train",
+        "fit": sorted(s.name for s in fit),
+        "tune": sorted(s.name for s in tune),
+        "modalities": {m: sum(s.modality == m for s in fit) for m in sorted({s.modality for s in fit})},
+        "licences": "CC0, PDDL, CC BY 4.0, BSD-2, MIT, Apache-2.0; attributions in NOTICE",
+    }
+
+
 def pack(source: Path, target: Path) -> int:
     """Write every MR volume and label map of the ``train`` split into one compressed file; return its bytes."""
     arrays: dict[str, NDArray[np.uint8]] = {}

@@ -19,7 +19,6 @@ from torch import Tensor
 from voxprior.errors import InputError
 from voxprior.priors.denoiser import SlicePrior
 from voxprior.training.config import FitConfig, read_config
-from voxprior.training.data import Subject, load_subjects
 from voxprior.training.examples import Batch
 from voxprior.training.loss import denoising_loss, noise_levels
 from voxprior.training.task import Task, make_task
@@ -110,8 +109,7 @@ def fit(config: FitConfig, minutes: float | None = None) -> Path:
 
     if config.threads:
         torch.set_num_threads(config.threads)
-    subjects = load_subjects(config.data, ("fit",))
-    held = load_subjects(config.data, ("tune",))
+    task = make_task(config)
     config.output.mkdir(parents=True, exist_ok=True)
     checkpoint = config.output / CHECKPOINT
     run = Run(config)
@@ -123,7 +121,6 @@ def fit(config: FitConfig, minutes: float | None = None) -> Path:
     run.average.to(fabric.device)
     model, run.optimiser = fabric.setup(run.prior, run.optimiser)
     model.mark_forward_method("raw")
-    task = make_task(config, subjects)
     stream = Stream(task, config.seed, config.batch, fabric.global_rank, fabric.world_size)
     started, before, last = time.monotonic(), run.seconds, []
     for batch in _batches(stream, run.step, config):
@@ -137,7 +134,7 @@ def fit(config: FitConfig, minutes: float | None = None) -> Path:
                                  "loss": float(np.mean(last))})
             last = []
         if fabric.is_global_zero and (run.step % config.validate_every == 0 or final):
-            _validate(run, held, task)
+            _validate(run, task)
         if final:
             break
     return checkpoint
@@ -178,12 +175,12 @@ def _train_step(fabric: Any, model: Any, run: Run, batch: Batch, task: Task) -> 
     return float(loss.error.mean())
 
 
-def _validate(run: Run, held: list[Subject], task: Task) -> None:
+def _validate(run: Run, task: Task) -> None:
     import matplotlib.image
 
     output = run.config.output
     average = deepcopy(run.average).to("cpu").float()
-    scores = task.validate(average, held)
+    scores = task.validate(average)
     gains = {s.case: round(s.psnr - s.baseline, 3) for s in scores}
     _log(output, {"step": run.step, "seconds": round(run.seconds, 1), "gain": gains})
     for s in scores:

@@ -14,7 +14,6 @@ from voxprior.errors import InputError
 from voxprior.priors.denoiser import SlicePrior
 from voxprior.priors.weights import export
 from voxprior.training.config import FitConfig
-from voxprior.training.data import load_subjects
 from voxprior.training.fit import CHECKPOINT, LOG
 from voxprior.training.task import make_task
 
@@ -36,11 +35,11 @@ def publish(config: FitConfig, target: Path) -> dict[str, Any]:
     prior = SlicePrior(config.prior).requires_grad_(False)
     prior.load_state_dict({k: v.half().float() for k, v in state.items()})
     task = make_task(config)
-    scores = task.validate(prior.eval(), load_subjects(config.data, ("tune",)), thorough=True)
+    scores = task.validate(prior.eval(), thorough=True)
     settings = config.model_dump(mode="json", exclude={"data", "output", "start"})
     card = {
         "licence": LICENCE,
-        "data": _data(config),
+        "data": task.describe(),
         "training": {
             "settings": settings,
             "steps": int(metadata["step"]),
@@ -63,13 +62,3 @@ def learning_curve(folder: Path) -> list[dict[str, Any]]:
     lines = [json.loads(line) for line in (folder / LOG).read_text(encoding="utf-8").splitlines()]
     return [line for line in lines if "gain" in line]
 
-
-def _data(config: FitConfig) -> dict[str, Any]:
-    fit, tune = load_subjects(config.data, ("fit",)), load_subjects(config.data, ("tune",))
-    return {
-        "split": "train",
-        "fit": sorted(s.name for s in fit),
-        "tune": sorted(s.name for s in tune),
-        "modalities": {m: sum(s.modality == m for s in fit) for m in sorted({s.modality for s in fit})},
-        "licences": "CC0, PDDL, CC BY 4.0, BSD-2, MIT, Apache-2.0; attributions in NOTICE",
-    }

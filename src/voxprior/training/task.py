@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -11,9 +11,10 @@ from torch import Tensor
 
 from voxprior.priors.denoiser import SlicePrior
 from voxprior.training.config import FitConfig
-from voxprior.training.data import Subject
+from voxprior.training.data import load_subjects, modalities
 from voxprior.training.examples import Batch, Examples
-from voxprior.training.kspace import KspaceConfig, KspaceExamples
+from voxprior.training.kspace import KspaceExamples
+from voxprior.training.slices import KspaceConfig, load_slices
 
 
 class Score(NamedTuple):
@@ -40,8 +41,12 @@ class Task(Protocol):
         """The part of images or noise (n, seen, rows, columns) that the process moves."""
         ...
 
-    def validate(self, prior: SlicePrior, subjects: Sequence[Subject], thorough: bool = False) -> list[Score]:
-        """Restore held-back subjects; ``thorough``: more cases, for the card."""
+    def validate(self, prior: SlicePrior, thorough: bool = False) -> list[Score]:
+        """Restore what is held back; ``thorough``: more cases, for the card."""
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """What the card says of the data."""
         ...
 
 
@@ -50,12 +55,17 @@ class SliceTask:
 
     baseline = "cubic"
 
-    def __init__(self, config: FitConfig, subjects: Sequence[Subject]) -> None:
+    def __init__(self, config: FitConfig) -> None:
         assert not isinstance(config.examples, KspaceConfig)
-        prior = config.prior
-        self.examples = Examples(subjects, config.examples, prior.seen, prior.image_std) if subjects else None
-        c = config.examples
+        self.config, c = config, config.examples
         self.trained_range = {"voxel_mm": list(c.voxel), "slice_distance_mm": list(c.spacing)}
+
+    @cached_property
+    def examples(self) -> Examples:
+        """Of the subjects to fit, read when they are asked for."""
+        c = self.config
+        assert not isinstance(c.examples, KspaceConfig)
+        return Examples(load_subjects(c.data, ("fit",)), c.examples, c.prior.seen, c.prior.image_std)
 
     @property
     def protocol(self) -> str:
@@ -66,18 +76,21 @@ class SliceTask:
 
     def batch(self, seed: int, step: int, size: int) -> Batch:
         """See :class:`Task`."""
-        assert self.examples is not None
         return self.examples.batch(seed, step, size)
 
     def diffusing(self, x: Tensor) -> Tensor:
         """All of it."""
         return x
 
-    def validate(self, prior: SlicePrior, subjects: Sequence[Subject], thorough: bool = False) -> list[Score]:
+    def validate(self, prior: SlicePrior, thorough: bool = False) -> list[Score]:
         """Mean mode at two or four factors."""
         from voxprior.training.validate import validate
 
-        return validate(prior, subjects, (2, 3, 5, 8) if thorough else (2, 5))
+        return validate(prior, load_subjects(self.config.data, ("tune",)), (2, 3, 5, 8) if thorough else (2, 5))
+
+    def describe(self) -> dict[str, Any]:
+        """Subjects and modalities."""
+        return modalities(self.config.data)
 
 
 class KspaceTask:
@@ -89,16 +102,15 @@ class KspaceTask:
         "mean mode after the proximal step; dB"
     )
 
-    def __init__(self, config: FitConfig, subjects: Sequence[Subject]) -> None:
+    def __init__(self, config: FitConfig) -> None:
         assert isinstance(config.examples, KspaceConfig)
-        self.config = config.examples
-        self.examples = KspaceExamples(subjects, config.examples, config.prior.image_std) if subjects else None
-        c = config.examples
+        self.config = c = config.examples
+        self.slices = load_slices(config.data, c)
+        self.examples = KspaceExamples(self.slices, c, config.prior.image_std)
         self.trained_range = {"coils": list(c.coils), "acceleration": list(c.acceleration), "masks": list(c.masks)}
 
     def batch(self, seed: int, step: int, size: int) -> Batch:
         """See :class:`Task`."""
-        assert self.examples is not None
         return self.examples.batch(seed, step, size)
 
     def diffusing(self, x: Tensor) -> Tensor:
@@ -115,13 +127,17 @@ class KspaceTask:
         image = torch.fft.ifft2(torch.fft.ifftshift(spectrum, dim=(-2, -1)))
         return torch.stack([image.real, image.imag], dim=1)
 
-    def validate(self, prior: SlicePrior, subjects: Sequence[Subject], thorough: bool = False) -> list[Score]:
+    def validate(self, prior: SlicePrior, thorough: bool = False) -> list[Score]:
         """Two or six masks."""
         from voxprior.training.validate_kspace import validate_kspace
 
-        return validate_kspace(prior, subjects, self.config.acs_lines, thorough)
+        return validate_kspace(prior, self.slices.held(), self.config.acs_lines, thorough)
+
+    def describe(self) -> dict[str, Any]:
+        """Subjects or files."""
+        return self.slices.describe()
 
 
-def make_task(config: FitConfig, subjects: Sequence[Subject] = ()) -> Any:
-    """The task that the examples of ``config`` belong to; without ``subjects`` it can only validate."""
-    return (KspaceTask if isinstance(config.examples, KspaceConfig) else SliceTask)(config, subjects)
+def make_task(config: FitConfig) -> Any:
+    """The task that the examples of ``config`` belong to."""
+    return (KspaceTask if isinstance(config.examples, KspaceConfig) else SliceTask)(config)

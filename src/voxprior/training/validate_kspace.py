@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,6 @@ from voxprior.operators.fourier import Fourier
 from voxprior.operators.masks import make_mask
 from voxprior.priors.complex import ComplexDenoiser, explain
 from voxprior.priors.denoiser import SlicePrior
-from voxprior.training.data import Subject
-from voxprior.training.kspace import with_phase
 from voxprior.training.task import Score
 
 SIGMA = 0.01
@@ -27,12 +25,6 @@ MASKS = (("uniform", 8), ("poisson", 8))
 MORE = (("uniform", 4), ("random-uniform", 4), ("random-uniform", 8), ("poisson", 12))
 LEVELS = (0.1, 0.5)
 """Noise levels at which a prior of the high frequencies alone is asked to denoise."""
-
-
-def held_slice(subject: Subject) -> NDArray[np.complex64]:
-    """The middle axial slice of a subject, with a smooth phase, complex (y, x) on the priors' scale."""
-    rng = np.random.default_rng(0)
-    return with_phase(subject.image[:, :, subject.image.shape[2] // 2].T, rng)
 
 
 def held_measurement(truth: NDArray[np.complex64], mask: str, acceleration: int) -> Measurement:
@@ -47,33 +39,35 @@ def held_measurement(truth: NDArray[np.complex64], mask: str, acceleration: int)
 
 
 def validate_kspace(
-    prior: SlicePrior, subjects: Sequence[Subject], acs_lines: int | None, thorough: bool
+    prior: SlicePrior, held: Mapping[str, NDArray[np.complex64]], acs_lines: int | None, thorough: bool
 ) -> list[Score]:
     """Mean mode at two or six masks; for a prior outside ``acs_lines`` central lines, its denoising."""
     if acs_lines is not None:
-        return [_denoise(prior, subject, acs_lines, level) for subject in subjects for level in LEVELS]
+        return [_denoise(prior, name, truth, acs_lines, level) for name, truth in held.items() for level in LEVELS]
     masks = (*MASKS, *MORE) if thorough else MASKS
-    return [_reconstruct(prior, subject, *mask) for subject in subjects for mask in masks]
+    return [_reconstruct(prior, name, truth, *mask) for name, truth in held.items() for mask in masks]
 
 
 @torch.no_grad()
-def _reconstruct(prior: SlicePrior, subject: Subject, mask: str, acceleration: int) -> Score:
-    truth = held_slice(subject)
+def _reconstruct(
+    prior: SlicePrior, name: str, truth: NDArray[np.complex64], mask: str, acceleration: int
+) -> Score:
     measurement = held_measurement(truth, mask, acceleration)
     given = explain(measurement)
     found = Problem(prior, measurement, given).mean(Settings(), SeededNoise(0), None)
     operator: Any = measurement.operator
     true = float(operator.mask.numel() / operator.mask.sum())
-    case = f"{subject.name} {mask} R={true:.2f}"
+    case = f"{name} {mask} R={true:.2f}"
     return _score(case, truth, found["mean"].numpy(), given.m[0].numpy())
 
 
 @torch.no_grad()
-def _denoise(prior: SlicePrior, subject: Subject, acs_lines: int, level: float) -> Score:
+def _denoise(
+    prior: SlicePrior, name: str, truth: NDArray[np.complex64], acs_lines: int, level: float
+) -> Score:
     from voxprior.diffusion.subspace import highpass
     from voxprior.operators.fourier import fft, ifft
 
-    truth = held_slice(subject)
     rng = np.random.default_rng(2)
     noise = torch.view_as_complex(torch.from_numpy(rng.standard_normal((*truth.shape, 2), dtype=np.float32)))
     shape = int(truth.shape[0]), int(truth.shape[1])
@@ -81,7 +75,7 @@ def _denoise(prior: SlicePrior, subject: Subject, acs_lines: int, level: float) 
     x = torch.from_numpy(truth) + level * ifft(keep * fft(noise, (0, 1)), (0, 1))
     d = ComplexDenoiser(prior, 1.0)(x[None], level)[0]
     found = x + ifft(keep * fft(d - x, (0, 1)), (0, 1))
-    return _score(f"{subject.name} sigma={level}", truth, found.numpy(), x.numpy())
+    return _score(f"{name} sigma={level}", truth, found.numpy(), x.numpy())
 
 
 def _score(

@@ -27,6 +27,7 @@ SIMULATED = "simulated coils"
 OTHER = "anatomy never trained on"
 TIMED = "15 coils, 320 x 320"
 UNDERSAMPLED = "undersampled by the scanner"
+TUNE = "tune subjects"
 GROUPS = (SIMULATED, REAL, PHASE, OTHER, TIMED)
 """Where a truth is known, in the order of the page."""
 
@@ -170,3 +171,16 @@ def _kspace(rows: list[Row], modality: str) -> list[Row]:
     """Rows of the k-space folder of one kind: ``multi-coil`` for coil images, ``complex`` for combined ones."""
     words = {"multi-coil": ("multi-coil",), "complex": ("complex image (coil-combined)",)}[modality]
     return [row for row in rows if row["file"].startswith("kspace/") and row["modality"] in words]
+
+
+def tune_cases(data: Path) -> list[Case]:
+    """Cases of the subjects that settings may be chosen on, by the masks of the test cases: with coils, and with one.
+
+    For the weights of other tools; nothing of ours is chosen on them by the evaluation.
+    """
+    rows = [row for row in read_manifest(data) if row["split"] == "train" and row.get("role") == "tune"]
+    chosen = [row for row in rows if _normal(row)]
+    return [
+        *(case for row in chosen for case in _of_volume(row, TUNE, "slice", _normal(row), COILS, (*SAMPLINGS, RADIAL))),
+        *(case for row in chosen for case in _of_volume(row, TUNE, "slice", _normal(row), 1, ONE_COIL)),
+    ]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from voxprior.io.kspace.arrays import Stored, as_maps, as_mask, kspace_axes, loaded
 from voxprior.io.kspace.file import Bool, KspaceFile
 from voxprior.io.kspace.hdf5 import as_complex, complex_type, stored, text
-from voxprior.io.kspace.header import HEADER_CAP, Encoding, axial_affine, parse_encoding, shown_matrix
+from voxprior.io.kspace.header import HEADER_CAP, Encoding, axial_affine, contradiction, parse_encoding, shown_matrix
 from voxprior.io.kspace.readout import remove_oversampling
 from voxprior.io.names import shown
 
@@ -33,6 +33,8 @@ def open_fastmri(file: Any, path: Path) -> KspaceFile:
                 f"the header is of {encoding.encoded.matrix[0]} samples a line, the data of {rows}: it is not used"
             )
             encoding = None
+        else:
+            warnings += contradiction(encoding)
     else:
         warnings.append("no ismrmrd_header: read-out oversampling, if any, stays, and voxel sizes are not known")
         if len(file["kspace"].shape) == 3:

@@ -61,7 +61,7 @@ class KspaceFile:
         except MemoryError:
             raise InputError(f"{where} does not fit into memory; crop the read-out, or compress the coils") from None
         except (OSError, RuntimeError, EOFError, KeyError) as error:
-            raise InputError(f"{where} is damaged ({error}); copy or export the file again") from None
+            raise InputError(f"{where} is damaged ({one_line(error)}); copy or export the file again") from None
         if data.shape != (self.coils, *self.shape):
             raise InputError(f"{where} has shape {data.shape}, not {(self.coils, *self.shape)}; export the file again")
         magnitude = np.zeros(self.shape, np.float32)
@@ -99,3 +99,8 @@ def require_measured(measured: Bool, mask: Bool, where: str) -> None:
                 f"{where}: all samples are zero on {empty.size} lines that the mask calls measured (the first: "
                 f"{empty[0]} of axis {axis - mask.ndim}); give the mask that was used, or none"
             )
+
+
+def one_line(error: BaseException) -> str:
+    """What a library said, short enough for a message of one line."""
+    return " ".join(str(error).split())[:120] or type(error).__name__

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from voxprior.errors import InputError
 from voxprior.io.kspace.arrays import Stored
-from voxprior.io.kspace.file import KspaceFile
+from voxprior.io.kspace.file import KspaceFile, one_line
 from voxprior.io.names import shown
 
 DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError)
@@ -24,8 +25,7 @@ def open_hdf5(path: Path) -> KspaceFile:
     from voxprior.io.kspace.fastmri import open_fastmri
     from voxprior.io.kspace.ismrmrd import open_ismrmrd
 
-    file = opened(path)
-    try:
+    with opened(path) as file:
         if "kspace" in file:
             return open_fastmri(file, path)
         groups = [file, *(g for g in file.values() if hasattr(g, "keys"))]
@@ -36,12 +36,6 @@ def open_hdf5(path: Path) -> KspaceFile:
             f"{shown(path)}: neither fastMRI's layout (a data set kspace) nor ISMRMRD (a group with xml and data), "
             f"but {', '.join(sorted(file.keys())[:12]) or 'nothing'}; give raw data"
         )
-    except DAMAGE as error:
-        file.close()
-        raise InputError(f"{shown(path)}: damaged ({_line(error)}); copy or export it again") from None
-    except BaseException:
-        file.close()
-        raise
 
 
 def h5py() -> ModuleType:
@@ -54,18 +48,30 @@ def h5py() -> ModuleType:
     return module
 
 
-def opened(path: Path) -> Any:
-    """``path`` open for reading; :class:`InputError` when it is no HDF5 file or cut short."""
+@contextmanager
+def opened(path: Path) -> Iterator[Any]:
+    """``path`` open for reading, and kept open unless the block fails.
+
+    Raises :class:`InputError` when it is no HDF5 file, or damaged where the block looks at it.
+    """
     library, name = h5py(), shown(path)
     with path.open("rb") as stream:
         empty = not stream.read(1)
     if empty:
         raise InputError(f"{name}: the file is empty; copy or export it again")
     try:
-        return library.File(path, "r")
+        file = library.File(path, "r")
     except DAMAGE as error:
         fault = "cut short" if "truncated" in str(error) else "not an HDF5 file, or damaged"
         raise InputError(f"{name}: {fault}; copy or export it again") from None
+    try:
+        yield file
+    except DAMAGE as error:
+        file.close()
+        raise InputError(f"{name}: damaged ({one_line(error)}); copy or export it again") from None
+    except BaseException:
+        file.close()
+        raise
 
 
 def stored(data_set: Any) -> Stored:
@@ -104,7 +110,3 @@ def as_complex(array: NDArray[Any]) -> NDArray[Any]:
 def complex_type(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """The type that :func:`as_complex` makes of ``dtype``."""
     return as_complex(np.empty(0, dtype)).dtype
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:120] or type(error).__name__

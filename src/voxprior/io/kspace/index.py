@@ -77,7 +77,7 @@ def index_folder(folder: Path, cache: Path | None = None) -> SliceIndex:
         raise InputError(f"{shown(folder)}: no such folder; check the name")
     paths = sorted(p for p in folder.iterdir() if _is_candidate(p))
     if not paths:
-        raise InputError(f"{shown(folder)}: no k-space file in it; give one of {", ".join(sorted(READERS))}")
+        raise InputError(f"{shown(folder)}: no k-space file in it; give one of {', '.join(sorted(READERS))}")
     store = (cache or cache_folder()) / f"{hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:32]}.json"
     known = _load(store)
     entries, kept, read = [], {}, 0

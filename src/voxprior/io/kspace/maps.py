@@ -46,8 +46,8 @@ def _arrays(path: Path) -> tuple[Mapping[str, Stored], Callable[[], None]]:
     if suffix in (".cfl", ".hdr"):
         return {"maps": read_cfl(path)}, lambda: None
     if suffix in (".h5", ".hdf5"):
-        file = opened(path)
-        return {name: stored(item) for name, item in data_sets(file).items()}, file.close
+        with opened(path) as file:
+            return {name: stored(item) for name, item in data_sets(file).items()}, file.close
     if suffix == ".mat":
         return read_mat(path)
     raise InputError(f"{shown(path)}: maps must be in a .npz, .npy, .cfl, .h5 or .mat file; convert them")

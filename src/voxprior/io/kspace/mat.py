@@ -14,7 +14,7 @@ from scipy.io import loadmat, whosmat
 
 from voxprior.errors import InputError
 from voxprior.io.kspace.arrays import Stored, from_arrays
-from voxprior.io.kspace.file import SAMPLE_CAP, KspaceFile
+from voxprior.io.kspace.file import SAMPLE_CAP, KspaceFile, one_line
 from voxprior.io.kspace.hdf5 import as_complex, complex_type, data_sets, opened
 from voxprior.io.names import shown
 from voxprior.io.nifti import DEFLATE_RATIO
@@ -31,22 +31,29 @@ Arrays = tuple[Mapping[str, Stored], Callable[[], None]]
 
 def open_mat(path: Path) -> KspaceFile:
     """The variable ``kspace`` of a MATLAB file; raises :class:`InputError` that names the variables where none is."""
-    arrays, release = read_mat(path)
-    try:
-        return from_arrays("mat", path, arrays, release)
-    except BaseException:
-        release()
-        raise
+    if not is_hdf5(path):
+        return from_arrays("mat", path, _version_5(path))
+    with opened(path) as file:
+        return from_arrays("mat", path, _version_7(file), file.close)
 
 
 def read_mat(path: Path) -> Arrays:
     """The arrays of numbers in a MATLAB file of either version by name, and what closes the file."""
+    if not is_hdf5(path):
+        return _version_5(path), lambda: None
+    with opened(path) as file:
+        return _version_7(file), file.close
+
+
+def is_hdf5(path: Path) -> bool:
+    """Whether the MATLAB file ``path`` is one of version 7.3."""
     with path.open("rb") as stream:
         start = stream.read(USER_BLOCK + len(HDF5_MAGIC))
-    if HDF5_MAGIC in (start[: len(HDF5_MAGIC)], start[USER_BLOCK:]):
-        file = opened(path)
-        return {name: _transposed(item) for name, item in data_sets(file).items()}, file.close
-    return _version_5(path), lambda: None
+    return HDF5_MAGIC in (start[: len(HDF5_MAGIC)], start[USER_BLOCK:])
+
+
+def _version_7(file: Any) -> dict[str, Stored]:
+    return {name: _transposed(item) for name, item in data_sets(file).items()}
 
 
 def _transposed(item: Any) -> Stored:
@@ -66,7 +73,7 @@ def _version_5(path: Path) -> dict[str, Stored]:
     try:
         variables = whosmat(str(path), appendmat=False)
     except Exception as error:  # scipy's parser fails in many ways on bytes that are no MATLAB file
-        raise InputError(f"{name}: not a MATLAB file, or damaged ({error}); save it again") from None
+        raise InputError(f"{name}: not a MATLAB file, or damaged ({one_line(error)}); save it again") from None
     limit = path.stat().st_size * DEFLATE_RATIO * 8  # MATLAB stores small numbers in fewer bytes, and deflates
     arrays = {}
     for variable, shape, kind in variables:
@@ -91,6 +98,6 @@ def _load(path: Path, variable: str, kept: list[NDArray[Any]]) -> NDArray[Any]:
         try:
             array = loadmat(str(path), appendmat=False, variable_names=[variable])[variable]
         except Exception as error:
-            raise InputError(f"{shown(path)}: {variable} cannot be read ({error}); save the file again") from None
+            raise InputError(f"{shown(path)}: {variable} cannot be read ({one_line(error)}); save it again") from None
         kept.append(np.asarray(array))
     return kept[0]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from voxprior.errors import InputError
 from voxprior.io.kspace.arrays import Stored, from_arrays
-from voxprior.io.kspace.file import SAMPLE_CAP, KspaceFile
+from voxprior.io.kspace.file import SAMPLE_CAP, KspaceFile, one_line
 from voxprior.io.names import shown
 from voxprior.io.nifti import DEFLATE_RATIO
 
@@ -33,13 +33,18 @@ def open_npy(path: Path) -> KspaceFile:
 
 def read_npy(path: Path) -> Stored:
     """The array of a ``.npy`` file, mapped into memory; raises :class:`InputError`, for pickled objects too."""
+    name = shown(path)
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise InputError(f"{shown(path)}: not a plain array, or cut short ({error}); save it by numpy.save") from None
-    if not isinstance(array, np.ndarray):
-        raise InputError(f"{shown(path)}: not a .npy file as its name says; rename it to .npz")
-    return in_memory(array)
+        with path.open("rb") as stream:
+            shape, fortran, dtype = _header(stream)
+            start = stream.tell()
+    except (ValueError, EOFError, OSError) as error:
+        raise InputError(f"{name}: not a .npy file, or cut short ({one_line(error)}); save it by numpy.save") from None
+    if dtype.hasobject:
+        raise InputError(f"{name}: holds Python objects, which are never loaded; save a plain array of numbers")
+    if path.stat().st_size < start + prod(shape) * dtype.itemsize:
+        raise InputError(f"{name}: cut short, fewer numbers than its header claims; copy it again")
+    return in_memory(_mapped(path, start, shape, fortran, dtype))
 
 
 def in_memory(array: NDArray[Any]) -> Stored:
@@ -66,7 +71,7 @@ def read_npz(path: Path) -> tuple[dict[str, Stored], Callable[[], None]]:
     try:
         archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, OSError, ValueError) as error:
-        raise InputError(f"{name}: not an .npz file, or cut short ({error}); save it by numpy.savez") from None
+        raise InputError(f"{name}: no .npz file, or cut short ({one_line(error)}); save it by numpy.savez") from None
     try:
         members = [info for info in archive.infolist() if info.filename.endswith(".npy")]
         if len(archive.infolist()) > MEMBER_CAP:
@@ -85,7 +90,7 @@ def _member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Stor
             shape, fortran, dtype = _header(stream)
             start = stream.tell()
     except (ValueError, EOFError, OSError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"{name} cannot be read ({error}); save plain arrays by numpy.savez") from None
+        raise InputError(f"{name} cannot be read ({one_line(error)}); save plain arrays by numpy.savez") from None
     if dtype.hasobject:
         raise InputError(f"{name} holds Python objects, which are never loaded; save a plain array of numbers")
     size = prod(shape) * dtype.itemsize
@@ -94,7 +99,7 @@ def _member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Stor
     if size + start != info.file_size or info.file_size > packed:
         raise InputError(f"{name} claims {size} bytes that it cannot hold; save the file again")
     if stored:
-        return in_memory(_mapped(path, info, start, shape, fortran, dtype))
+        return in_memory(_mapped(path, _offset(path, info) + start, shape, fortran, dtype))
     member = _Compressed(archive, info, start, shape, fortran, dtype, name)
     return Stored(shape, dtype, member.row, member.whole)
 
@@ -108,14 +113,16 @@ def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     return tuple(shape), fortran, dtype
 
 
-def _mapped(
-    path: Path, info: zipfile.ZipInfo, start: int, shape: tuple[int, ...], fortran: bool, dtype: np.dtype[Any]
-) -> NDArray[Any]:
-    """A member that is not compressed, where it lies in the file."""
+def _offset(path: Path, info: zipfile.ZipInfo) -> int:
+    """Where in the file a member that is not compressed begins."""
     with path.open("rb") as raw:
         raw.seek(info.header_offset)
         name_length, extra_length = LOCAL_HEADER.unpack(raw.read(LOCAL_HEADER.size))
-    offset = info.header_offset + LOCAL_HEADER.size + name_length + extra_length + start
+    return info.header_offset + LOCAL_HEADER.size + int(name_length) + int(extra_length)
+
+
+def _mapped(path: Path, offset: int, shape: tuple[int, ...], fortran: bool, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """The array that lies ``offset`` bytes into the file."""
     if prod(shape) == 0 or not shape:
         with path.open("rb") as raw:
             raw.seek(offset)
@@ -163,7 +170,7 @@ class _Compressed:
     def _rewind(self) -> None:
         if self.stream is not None:
             self.stream.close()
-        self.stream, self.position = self.archive.open(self.info), 0
+        self.stream, self.position = self.archive.open(self.info), 0  # its header was read already, so it opens
         self.stream.read(self.start)
 
     def _take(self, count: int) -> NDArray[Any]:

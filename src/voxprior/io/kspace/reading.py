@@ -21,6 +21,13 @@ READERS: Mapping[str, str] = {
     ".npy": "npz:open_npy",
 }
 """Suffix to ``module:function`` of this package."""
+CONVERTERS: Mapping[str, str] = {
+    ".dat": "siemens_to_ismrmrd",
+    ".7": "ge_to_ismrmrd",
+    ".lab": "philips_to_ismrmrd",
+    ".raw": "philips_to_ismrmrd",
+}
+"""Suffix of a vendor's raw data to the program that makes an ISMRMRD file of them."""
 
 
 def open_kspace(path: Path) -> KspaceFile:
@@ -45,6 +52,8 @@ def _reader(path: Path) -> Callable[[Path], KspaceFile]:
     if path.name.lower().endswith(IMAGE_SUFFIXES):
         raise InputError(f"{name}: an image, not k-space; give the raw data, or simulate them with --simulate")
     suffix = kspace_suffix(path)
+    if suffix is None and (converter := CONVERTERS.get(path.suffix.lower())):
+        raise InputError(f"{name}: a vendor's raw data, it seems; make an ISMRMRD file of it with {converter}")
     if suffix is None:
         raise InputError(f"{name}: not the name of a k-space file; it must end in {', '.join(sorted(READERS))}")
     if not path.exists():

@@ -38,13 +38,3 @@ def centre_crop(image: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
     for axis, (m, n) in enumerate(zip(shape, axes, strict=True), image.ndim - len(shape)):
         image = image.take(np.arange(n // 2 - m // 2, n // 2 - m // 2 + m), axis)
     return image
-
-
-def cropped_affine(
-    affine: NDArray[np.float64], old: tuple[int, ...], new: tuple[int, ...]
-) -> NDArray[np.float64]:
-    """``affine`` (index (x, y, z or slice) to mm) of the ``new`` space that :func:`centre_crop` cuts out of ``old``."""
-    result = np.array(affine, dtype=np.float64)
-    for axis, (n, m) in enumerate(zip(old[::-1], new[::-1], strict=True)):
-        result[:3, 3] += affine[:3, axis] * (n // 2 - m // 2)
-    return result

@@ -1,0 +1,62 @@
+"""BART's `pics`: compressed sensing with the same k-space, the same maps and the same mask."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from voxprior.evaluate.recon.acquire import Problem
+
+ITERATIONS = 100
+TERMS = {"L1-wavelet": "W:3:0:{weight}", "TV": "T:3:0:{weight}"}
+"""Regularisation over the two image axes, with a weight on the scale to which pics brings the data."""
+WEIGHTS = (5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2)
+
+
+def version() -> str:
+    return subprocess.run(["bart", "version"], check=True, capture_output=True, text=True).stdout.strip()
+
+
+def reconstruct(problem: Problem, term: str, weight: float) -> tuple[np.ndarray, float]:
+    """Image (y, x) on the scale of the data, and seconds of the whole command on one thread a core that we may use."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        shift = half_sample(problem.y.shape[1:])
+        write_cfl(folder / "y", problem.y * shift)
+        write_cfl(folder / "maps", problem.maps * shift.conj())
+        write_cfl(folder / "mask", problem.mask.keep[None].astype(np.complex64))
+        regularisation = TERMS[term].format(weight=weight)
+        command = ["bart", "pics", "-d0", "-S", "-e", f"-i{ITERATIONS}", "-R", regularisation]
+        start = time.perf_counter()
+        subprocess.run([*command, "-p", "mask", "y", "maps", "x"], check=True, cwd=folder, env=dict(os.environ))
+        seconds = time.perf_counter() - start
+        return read_cfl(folder / "x")[0], seconds
+
+
+def half_sample(shape: tuple[int, int]) -> np.ndarray:
+    """What turns our k-space into BART's, and its conjugate our maps into BART's, so that the image is the same.
+
+    Its origin is at n / 2, which for an odd n lies half a sample beside ours at n // 2: with c = n // 2,
+    (k - n/2)(j - n/2) = (k - c)(j - c) - (k - c)/2 - (j - c)/2 + 1/4, two phases and a constant one.
+    """
+    rows, columns = (np.exp(1j * np.pi * (n % 2) * (np.arange(n) - n // 2) / n) for n in shape)
+    return np.outer(rows, columns).astype(np.complex64)
+
+
+def write_cfl(path: Path, coils: np.ndarray) -> None:
+    """(coil, y, x) as BART's dimensions y, x, 1, coil, the first the quickest."""
+    count, rows, columns = coils.shape
+    path.with_suffix(".hdr").write_text(f"# Dimensions\n{rows} {columns} 1 {count} {' '.join('1' * 12)}\n")
+    np.asfortranarray(coils.transpose(1, 2, 0)).astype(np.complex64).ravel(order="F").tofile(path.with_suffix(".cfl"))
+
+
+def read_cfl(path: Path) -> np.ndarray:
+    """The first four dimensions as (coil, y, x)."""
+    sizes = [int(n) for n in path.with_suffix(".hdr").read_text().splitlines()[1].split()][:4]
+    flat = np.fromfile(path.with_suffix(".cfl"), np.complex64)
+    return flat.reshape(sizes, order="F")[:, :, 0].transpose(2, 0, 1)
