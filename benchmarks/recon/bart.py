@@ -26,9 +26,9 @@ def reconstruct(problem: Problem, term: str, weight: float) -> tuple[np.ndarray,
     """Image (y, x) on the scale of the data, and seconds of the whole command on one thread a core that we may use."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        shift = half_sample(problem.y.shape[1:])
+        shift = one_sample(problem.y.shape[1:])
         write_cfl(folder / "y", problem.y * shift)
-        write_cfl(folder / "maps", problem.maps * shift.conj())
+        write_cfl(folder / "maps", problem.maps)
         write_cfl(folder / "mask", problem.mask.keep[None].astype(np.complex64))
         regularisation = TERMS[term].format(weight=weight)
         command = ["bart", "pics", "-d0", "-S", "-e", f"-i{ITERATIONS}", "-R", regularisation]
@@ -38,13 +38,14 @@ def reconstruct(problem: Problem, term: str, weight: float) -> tuple[np.ndarray,
         return read_cfl(folder / "x")[0], seconds
 
 
-def half_sample(shape: tuple[int, int]) -> np.ndarray:
-    """What turns our k-space into BART's, and its conjugate our maps into BART's, so that the image is the same.
+def one_sample(shape: tuple[int, int]) -> np.ndarray:
+    """A phase for k-space of odd sizes, with which pics 0.8.00 finds the image of the maps, and not one beside them.
 
-    Its origin is at n / 2, which for an odd n lies half a sample beside ours at n // 2: with c = n // 2,
-    (k - n/2)(j - n/2) = (k - c)(j - c) - (k - c)/2 - (j - c)/2 + 1/4, two phases and a constant one.
+    It centres its transform by the phases of n // 2 without their conjugates. Both are alike for even n; for odd n they
+    differ by a sample, found by reconstructing fully sampled data, and by a constant phase.
     """
-    rows, columns = (np.exp(1j * np.pi * (n % 2) * (np.arange(n) - n // 2) / n) for n in shape)
+    middles = [(n, n // 2, n % 2) for n in shape]
+    rows, columns = (np.exp(2j * np.pi * odd * (np.arange(n) - c - c**2) / n) for n, c, odd in middles)
     return np.outer(rows, columns).astype(np.complex64)
 
 

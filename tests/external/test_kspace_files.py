@@ -74,21 +74,18 @@ def test_bart_reads_what_is_written(space: int, ask: Ask, tmp_path: Path) -> Non
     np.testing.assert_array_equal(bart_array(tmp_path / "column"), image[2, :, 9])
 
 
-@pytest.mark.parametrize("oversampling", ["1", "2"])
-def test_coil_images_of_the_generator(oversampling: str, ask: Ask, tmp_path: Path) -> None:
+@pytest.mark.parametrize("size", [64, 90])
+def test_coil_images_of_the_generator(size: int, ask: Ask, tmp_path: Path) -> None:
     """Guards lines, oversampling and centre together: the generator stores the coil images that it measured."""
     path = tmp_path / "scan.h5"
-    size = ("-m", "64", "-c", "4", "-n", "0", "-O", oversampling)
-    ask("ismrmrd_generate_cartesian_shepp_logan", *size, "-o", path)
+    ask("ismrmrd_generate_cartesian_shepp_logan", "-m", str(size), "-c", "4", "-n", "0", "-O", "2", "-o", path)
     with h5py.File(path) as file:
         stored = file["dataset"]["coil_images"][0]
     truth = (stored["real"] + 1j * stored["imag"]).transpose(0, 2, 1)
-    outer = (truth.shape[1] - 64) // 2
-    truth = truth[:, outer : outer + 64]
+    truth = truth[:, size // 2 : size // 2 + size]
     with open_kspace(path) as file:
-        assert (file.kind, file.slices, file.coils, file.shape) == ("ismrmrd", 1, 4, (64, 64))
+        assert (file.kind, file.slices, file.coils, file.shape) == ("ismrmrd", 1, 4, (size, size))
         assert file.mask is not None and file.mask.all()
-        assert any("field of view asks for 32" in w for w in file.warnings) == (oversampling == "1")  # its header errs
         got = coil_images(file.read(0))
     scale = np.vdot(got, truth).real / np.vdot(got, got).real
     assert np.linalg.norm(scale * got - truth) < 1e-3 * np.linalg.norm(truth)

@@ -34,7 +34,7 @@ from voxprior.methods.hfs_sde import (
     vp_sde,
 )
 from voxprior.operators.base import Measurement, Stack
-from voxprior.operators.fourier import Fourier
+from voxprior.operators.fourier import Fourier, fft
 from voxprior.priors.gaussian import StationaryGaussian, power_law
 
 Complex = NDArray[np.complex128]
@@ -438,6 +438,38 @@ def test_published_sampler_gives_high_frequencies_their_variance() -> None:
     power = (torch.fft.fft2(state.x, norm="ortho").abs().square() / prior.spectrum)[:, torch.fft.ifftshift(high.keep)]
     # 2 degrees of freedom each; the Langevin rows, of length .05 sigma^2, add 2.6 % at most.
     assert abs(float(power.mean()) / 2 - 1) < 0.026 + 4 / math.sqrt(power.numel())
+
+
+SPREAD = {
+    # std of samples about their mean over the image's std: at measured frequencies (exact .099), at the others (.708)
+    "hfs-sde": (0.27, 0.69),
+    "ve-sde": (0.12, 0.69),
+    "vp-sde": (0.48, 0.71),
+}
+
+
+@pytest.mark.parametrize("name", sorted(METHODS))
+def test_stated_bias_of_whole_runs(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """States what 100 steps make of a posterior that is known; docs/methods/hfs-sde.md has the same figures."""
+    monkeypatch.setattr("voxprior.methods.hfs_sde._scale", lambda measurement: 1.0)  # the prior's std is absolute
+    shape, std, noise, count = (24, 24), 0.3, 0.03, 4
+    prior = StationaryGaussian(torch.zeros((), dtype=torch.float64), power_law(shape, std, 2.0))
+    mask = torch.zeros(shape, dtype=torch.bool)
+    mask[:, ::3] = mask[:, 9:15] = True
+    operator = Fourier(mask)
+    truth = prior.draw(torch.from_numpy(_complex(1, *shape)))
+    y = operator.apply(truth + noise * torch.from_numpy(_complex(1, *shape, seed=1)))
+    width = 1 / (1 / torch.fft.fftshift(prior.spectrum) + mask / noise**2)  # the posterior is diagonal in k-space
+    result = _analytic(METHODS[name], prior)(
+        Measurement(operator, y, noise),
+        METHODS[name].Options(steps=100, samples=count, **({"acs": LOW} if name == "hfs-sde" else {})),
+        SeededNoise(0),
+    )
+    power = fft(result.samples - result.mean, (1, 2)).abs().square().sum(0) / 2 / (count - 1)
+    seen, unseen = (float(power[m].mean().sqrt()) / std for m in (mask, ~mask))
+    exact = [float(width[m].mean().sqrt()) / std for m in (mask, ~mask)]
+    assert exact == pytest.approx([0.099, 0.708], abs=1e-3)
+    print(seen, unseen); assert (seen, unseen) == pytest.approx(SPREAD[name], rel=0.03)
 
 
 def test_rows_end_where_the_published_run_ends() -> None:

@@ -72,7 +72,9 @@ def _foreground(image: Array) -> float:
     return float(np.percentile(v[v > 0.1 * np.percentile(v, 99.9)], 99))
 
 
-def _published(x: Array, misfit: Volume, primary: int, auxiliary: int, weight: float, turn: Callable[[int], bool]) -> Array:
+def _published(
+    x: Array, misfit: Volume, primary: int, auxiliary: int, weight: float, turn: Callable[[int], bool]
+) -> Array:
     """Predictor and corrector over the published levels; ``misfit`` of a clean volume is d|R|/dx of each slice."""
 
     def denoised(x: Array, sigma: float, normal: int) -> Array:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from hypothesis import given
@@ -206,6 +207,7 @@ def test_data_without_a_sample_are_refused() -> None:
         ("uniform", None, 24, "acceleration"),
         ("uniform", 4, -1, "ACS"),
         ("uniform", 4, 321, "ACS"),
+        ("poisson", 4, 321, "ACS"),
         ("gaussian-1d", 400, 0, "nothing"),
     ],
 )
@@ -233,7 +235,6 @@ def _cfl(path: Path, mask: Bool) -> None:
 
 
 def _mat73(path: Path, mask: Bool) -> None:
-    h5py = pytest.importorskip("h5py")
     with h5py.File(path, "w", userblock_size=512) as file:
         file["mask"] = mask.T.astype(np.float64)
     with path.open("r+b") as file:

@@ -143,7 +143,7 @@ def _mixed(kspace: Complex, coils: Receiver, count: int | None) -> tuple[Complex
         return np.ascontiguousarray(kspace), matrix
     y = _mix(matrix, kspace)
     if count is not None:
-        matrix = compress(torch.from_numpy(y)[None], count)[1].numpy() @ matrix
+        matrix = compress(torch.from_numpy(y)[None], count)[1].resolve_conj().numpy() @ matrix
         y = _mix(matrix, kspace)
     return y, matrix
 

@@ -26,7 +26,7 @@ def whitening(noise: NDArray[np.complexfloating]) -> NDArray[np.complex64]:
     """
     coils, samples = noise.shape
     if samples < 2 * coils or not np.isfinite(noise).all():
-        raise InputError(f"the noise scan has {samples} samples for {coils} coils; give at least {2 * coils}, all finite")
+        raise InputError(f"the noise scan has {samples} samples of {coils} coils; give {2 * coils} or more, all finite")
     wide = noise.astype(np.complex128)
     covariance = wide @ wide.conj().T / (2 * samples)
     level = np.sqrt(covariance.diagonal().real)
@@ -113,4 +113,4 @@ def _readouts(kspace: Complex, mask: NDArray[np.bool_]) -> Iterator[tuple[Comple
 def _radius(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Distance from the centre of k-space, 1 at the edge of each axis."""
     y, x = ((np.arange(n) - n // 2) / max(n / 2, 1) for n in mask.shape)
-    return np.hypot(y[:, None], x)
+    return np.asarray(np.hypot(y[:, None], x))

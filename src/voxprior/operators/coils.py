@@ -12,7 +12,8 @@ from voxprior.errors import InputError
 
 def root_sum_of_squares(images: Tensor, dim: int) -> Tensor:
     """``sqrt(sum |images|^2)`` over the coils in ``dim``: magnitude, real, with a positive bias where noise rules."""
-    return torch.linalg.vector_norm(images, dim=dim)
+    magnitude: Tensor = torch.linalg.vector_norm(images, dim=dim)
+    return magnitude
 
 
 def virtual_coil(data: Tensor) -> Tensor:
@@ -21,7 +22,7 @@ def virtual_coil(data: Tensor) -> Tensor:
     Its largest entry is real and positive, so that it does not depend on the phase a linear algebra library chose.
     """
     flat = data.flatten(1)
-    leading = torch.linalg.eigh(flat @ flat.mH)[1][:, -1]
+    leading: Tensor = torch.linalg.eigh(flat @ flat.mH)[1][:, -1]
     largest = leading[leading.abs().argmax()]
     return leading * (largest.conj() / largest.abs())
 
@@ -45,7 +46,7 @@ def resample(maps: Tensor, shape: tuple[int, int]) -> Tensor:
         return maps
     parts = torch.view_as_real(maps).permute(0, 4, 1, 2, 3).flatten(0, 1)
     fine = torch.nn.functional.interpolate(parts, shape, mode="bicubic", align_corners=True)
-    return torch.view_as_complex(fine.unflatten(0, (-1, 2)).permute(0, 2, 3, 4, 1).contiguous())
+    return torch.view_as_complex(fine.reshape(len(maps), 2, *fine.shape[1:]).permute(0, 2, 3, 4, 1).contiguous())
 
 
 def adaptive_combine(images: Tensor, block: int = 7, step: int = 4) -> Tensor:
@@ -67,8 +68,10 @@ def adaptive_combine(images: Tensor, block: int = 7, step: int = 4) -> Tensor:
 
 def _local_mean(products: Tensor, block: int, coarse: tuple[int, ...]) -> Tensor:
     """Means (coil, *coarse) of ``products`` (coil, y, x) over windows; outside the image nothing is counted."""
-    parts = torch.view_as_real(products).permute(3, 0, 1, 2)
-    means = torch.nn.functional.avg_pool2d(parts, block, stride=1, padding=block // 2, count_include_pad=False)
+    means = torch.view_as_real(products).permute(3, 0, 1, 2)
+    for window in ((block, 1), (1, block)):
+        edge = (window[0] // 2, window[1] // 2)
+        means = torch.nn.functional.avg_pool2d(means, window, stride=1, padding=edge, count_include_pad=False)
     means = torch.nn.functional.interpolate(means, coarse, mode="bilinear", align_corners=True)
     return torch.view_as_complex(means.permute(1, 2, 3, 0).contiguous())
 
@@ -84,7 +87,7 @@ def compress(kspace: Tensor, coils: int) -> tuple[Tensor, Tensor]:
     flat = kspace.flatten(2)
     vectors = torch.linalg.eigh((flat @ flat.mH).sum(0))[1]
     matrix = vectors[:, -coils:].flip(-1).mH
-    return (matrix @ flat).unflatten(2, kspace.shape[2:]), matrix
+    return (matrix @ flat).reshape(len(kspace), coils, *kspace.shape[2:]), matrix
 
 
 def calibration_region(mask: NDArray[np.bool_]) -> tuple[int, int]:
@@ -94,10 +97,9 @@ def calibration_region(mask: NDArray[np.bool_]) -> tuple[int, int]:
     n // 2 - s // 2 + s - 1, so that a block that is not centred counts as far as it is.
     """
     best = (0, 0)
-    rows, columns = mask.shape
-    for height in range(1, rows + 1):
-        top = rows // 2 - height // 2
-        width = _centred_run(mask[top : top + height].all(0))
+    for height in range(1, len(mask) + 1):
+        top = len(mask) // 2 - height // 2
+        width = _centred_run(np.asarray(mask[top : top + height].all(0)))
         if width == 0:
             break
         best = max(best, (height, width), key=lambda s: (min(s), s[0] * s[1]))

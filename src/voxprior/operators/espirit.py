@@ -68,8 +68,8 @@ def centre(data: Tensor, calibration: int | tuple[int, int]) -> Tensor:
 class Field:
     """Hermitian coil x coil matrices G(q) all over the image, given by their Fourier coefficients.
 
-    ``coefficients``: (2 k - 1, 2 k - 1, coil, coil), at shifts 0 .. k - 1, -(k - 1) .. -1 of k-space. ``reference``: the
-    first virtual coil (coil,).
+    ``coefficients``: (2 k - 1, 2 k - 1, coil, coil), at shifts 0 .. k - 1, -(k - 1) .. -1 of k-space. ``reference``:
+    the first virtual coil (coil,).
     """
 
     coefficients: Tensor
@@ -121,7 +121,7 @@ def calibrate(region: Tensor, kernel: int, threshold: float) -> Field:
     patches = region.unfold(1, kernel, 1).unfold(2, kernel, 1).permute(0, 3, 4, 1, 2).reshape(coils * kernel**2, -1)
     basis = _signal_space(patches / patches.abs().max(), threshold)
     wide = 2 * kernel - 1  # G is a product of two fields of ``kernel`` coefficients each way: so many samples hold it
-    fields = torch.fft.ifft2(basis.T.unflatten(1, (coils, kernel, kernel)), (wide, wide), norm="forward")
+    fields = torch.fft.ifft2(basis.T.reshape(-1, coils, kernel, kernel), (wide, wide), norm="forward")
     fields = fields.permute(2, 3, 1, 0)
     coefficients = torch.fft.fft2(fields @ fields.mH, dim=(0, 1), norm="forward") / kernel**2
     return Field(coefficients, virtual_coil(region))
@@ -131,13 +131,17 @@ def _signal_space(patches: Tensor, threshold: float) -> Tensor:
     """Orthonormal left singular vectors whose singular value is above ``threshold`` times the largest."""
     # The smaller Gram matrix: its eigenvalues are squares, still well above rounding at any useful threshold.
     if len(patches) <= patches.shape[1]:
-        energy, left = torch.linalg.eigh(patches @ patches.mH)
-        return left[:, energy > threshold**2 * energy[-1]]
+        energy, basis = torch.linalg.eigh(patches @ patches.mH)
+        return _kept(basis, energy, threshold)
     energy, right = torch.linalg.eigh(patches.mH @ patches)
-    kept = energy > threshold**2 * energy[-1]
-    return patches @ (right[:, kept] / energy[kept].sqrt())
+    return patches @ _kept(right / energy.clamp_min(torch.finfo(energy.dtype).tiny).sqrt(), energy, threshold)
+
+
+def _kept(vectors: Tensor, energy: Tensor, threshold: float) -> Tensor:
+    return vectors[:, energy > threshold**2 * energy[-1]]
 
 
 def _places(pixels: int, points: int) -> Tensor:
     """``points`` places from the first to the last of ``pixels``, in parts of the field of view about its centre."""
-    return torch.linspace(-(pixels // 2), pixels - 1 - pixels // 2, points, dtype=torch.float64) / pixels
+    places: Tensor = torch.linspace(-(pixels // 2), pixels - 1 - pixels // 2, points, dtype=torch.float64)
+    return places / pixels

@@ -30,6 +30,8 @@ FAMILIES: Mapping[str, str] = {
     "radial": "grid points along spokes at golden angles, and the central square of ACS by ACS",
 }
 """Name of each family to one line about it. R: nominal acceleration; lines run along the first axis of a slice."""
+LINES = ("uniform", "equispaced", "random-uniform", "cartesian", "gaussian-1d", "low-frequency")
+"""The families that keep whole lines."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,8 +64,9 @@ def make_mask(name: str, shape: tuple[int, int], acceleration: float | None, acs
     """
     if name not in FAMILIES:
         raise InputError(f"mask {name} is unknown; give one of {', '.join(FAMILIES)}")
-    if not 0 <= acs <= min(shape):
-        raise InputError(f"mask {name}: {acs} ACS lines of {' x '.join(map(str, shape))}; give 0 to {min(shape)}")
+    room = shape[1] if name in LINES else min(shape)
+    if not 0 <= acs <= room:
+        raise InputError(f"mask {name}: {acs} ACS lines of {' x '.join(map(str, shape))}; give 0 to {room}")
     sized = name in ("low-frequency", "center") and acs > 0
     if sized:
         acceleration = None

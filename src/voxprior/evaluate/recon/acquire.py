@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -23,8 +22,8 @@ from voxprior.io.kspace import open_kspace
 from voxprior.io.nifti import read_volume
 from voxprior.metrics import foreground
 from voxprior.operators.base import Measurement
+from voxprior.operators.coil_noise import corner_noise
 from voxprior.operators.coil_simulation import simulate_maps
-from voxprior.operators.coils import corner_noise
 from voxprior.operators.espirit import espirit
 from voxprior.operators.fourier import Fourier, fft, ifft
 from voxprior.operators.masks import Mask, detect_mask, make_mask
@@ -178,8 +177,8 @@ def _matrix(path: Path, axes: int) -> Complex:
 
 
 def _corner_noise(y: Complex, keep: NDArray[np.bool_]) -> float | None:
-    found: Any = corner_noise(y, keep)
-    return float(found) if found is not None and np.isfinite(found) and found > 0 else None
+    found = corner_noise(y, keep)
+    return found if np.isfinite(found) and found > 0 else None
 
 
 def _magnitude(image: Tensor) -> Image:

@@ -33,8 +33,6 @@ def open_fastmri(file: Any, path: Path) -> KspaceFile:
                 f"the header is of {encoding.encoded.matrix[0]} samples a line, the data of {rows}: it is not used"
             )
             encoding = None
-        else:
-            warnings += contradiction(encoding)
     else:
         warnings.append("no ismrmrd_header: read-out oversampling, if any, stays, and voxel sizes are not known")
         if len(file["kspace"].shape) == 3:

@@ -99,32 +99,16 @@ def _space(element: ET.Element | None) -> Space | None:
 
 
 def shown_matrix(encoding: Encoding) -> tuple[int, int, int]:
-    """Voxels of the encoded grid to be shown: the larger of what the fields of view and the matrices say.
+    """Voxels of the encoded grid that lie in the field of view to be shown.
 
-    They differ where the scanner interpolates, and in headers that are wrong; nothing of the patient is cut off.
+    By the fields of view, because a scanner that interpolates has a larger matrix; by the matrices without them.
     """
-    x, y, z = (
-        min(n, max(recon, by_fov))
-        for n, recon, by_fov in zip(encoding.encoded.matrix, encoding.recon.matrix, _by_fov(encoding), strict=True)
-    )
-    return x, y, z
-
-
-def contradiction(encoding: Encoding) -> list[str]:
-    """One sentence when read-out oversampling is larger by the fields of view than by the matrices."""
-    kept, by_fov = shown_matrix(encoding)[0], _by_fov(encoding)[0]
-    if not 0 < by_fov < kept:
-        return []
-    return [f"the header's field of view asks for {by_fov} read-out positions, its matrix for {kept}: {kept} are kept"]
-
-
-def _by_fov(encoding: Encoding) -> tuple[int, int, int]:
-    """Voxels of the encoded grid within the field of view to be shown; 0 where it is not known."""
-    x, y, z = (
-        round(n * part / full) if full else 0
-        for n, full, part in zip(encoding.encoded.matrix, encoding.encoded.fov, encoding.recon.fov, strict=True)
-    )
-    return x, y, z
+    sizes = []
+    for axis in range(3):
+        n, recon = encoding.encoded.matrix[axis], encoding.recon.matrix[axis]
+        full, part = encoding.encoded.fov[axis], encoding.recon.fov[axis]
+        sizes.append(max(1, min(n, round(n * part / full) if full and part else recon)))
+    return sizes[0], sizes[1], sizes[2]
 
 
 def axial_affine(spacing: tuple[float, float, float], shape: tuple[int, int, int]) -> NDArray[np.float64]:

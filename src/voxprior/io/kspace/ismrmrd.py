@@ -13,7 +13,7 @@ from voxprior.errors import InputError
 from voxprior.io.kspace.acquisitions import REVERSE, STEPS, Heads, imaging_lines, read_heads, read_lines
 from voxprior.io.kspace.file import SAMPLE_CAP, Bool, Complex, KspaceFile
 from voxprior.io.kspace.hdf5 import text
-from voxprior.io.kspace.header import HEADER_CAP, Encoding, contradiction, parse_encoding, shown_matrix
+from voxprior.io.kspace.header import HEADER_CAP, Encoding, parse_encoding, shown_matrix
 from voxprior.io.kspace.placement import place_slices
 from voxprior.io.kspace.readout import remove_oversampling
 from voxprior.io.names import shown
@@ -43,7 +43,6 @@ def open_ismrmrd(file: Any, group: Any, path: Path) -> KspaceFile:
     same = all(np.array_equal(mask, masks[0]) for mask in masks)
     if not same:
         warnings.append("the slices were sampled differently: what was measured is read from each")
-    warnings += contradiction(encoding)
     warnings += partial_fourier(masks[0], grid.readout)
     samples, word = _noise(group["data"], noise, image, encoding)
     crop = (min(s, c) for s, c in zip(grid.space, grid.crop, strict=True))

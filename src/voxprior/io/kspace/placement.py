@@ -14,7 +14,7 @@ UNIT = 1e-2
 """Directions whose length or angles differ by more than this from unit and right are not directions."""
 UNEVEN = 0.05
 """Part of the slice distance by which one distance may differ from the others without a word."""
-LPS_TO_RAS = np.diag([-1.0, 1.0, 1.0])
+LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
 
 
 @dataclass(frozen=True, eq=False)

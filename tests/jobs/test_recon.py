@@ -1,0 +1,259 @@
+"""Reconstruction in memory: coils, sensitivities, noise, masks, and what comes back in which units."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+
+import scans
+import voxprior
+from voxprior import registry
+from voxprior.errors import InputError
+from voxprior.io.kspace.file import KspaceFile
+from voxprior.jobs.job import method_options
+from voxprior.jobs.options import ReconOptions
+from voxprior.jobs.recon import receiver, reconstruct_slice
+from voxprior.jobs.recon_request import asked_mask, resolved, sampling
+from voxprior.operators.masks import Mask, detect_mask
+
+SENSE = ReconOptions(method="sense")
+
+
+def relative(a: np.ndarray, b: np.ndarray) -> float:
+    return float(np.linalg.norm(a - b) / np.linalg.norm(b))
+
+
+def run(kspace: np.ndarray, options: ReconOptions = SENSE, maps: Any = None, noise: Any = None) -> Any:
+    return reconstruct_slice(kspace, detect_mask(kspace), maps, receiver(noise, options), options)
+
+
+def test_full_data_and_the_true_maps_give_the_image_back() -> None:
+    """Guards the scale: with sum |maps|^2 = 1 the image of complete data is that of the coils combined, to 1e-5."""
+    made = scans.scan()
+    found = run(made.kspace, maps=made.maps)
+    assert relative(found.image, made.image) < 1e-5
+    assert np.abs(found.invented).max() < 1e-5
+    assert found.missed.sum() < 1e-10 * found.energy.sum()
+    assert run(made.kspace, maps=7j * made.maps).image == pytest.approx(found.image * -1j, abs=1e-5)
+
+
+def test_full_data_give_the_sense_image_of_found_maps() -> None:
+    """Guards ESPIRiT in the chain: the found maps are normalised, and the image is their combination of the coils."""
+    made = scans.scan()
+    found = run(made.kspace)
+    power = np.square(np.abs(found.maps)).sum(axis=0)
+    assert np.allclose(power[power > 0], 1, atol=1e-4)
+    coil_images = scans.fourier(made.kspace.conj(), (1, 2)).conj()
+    inside = power > 0
+    assert relative(found.image[inside], (found.maps.conj() * coil_images).sum(axis=0)[inside]) < 1e-5
+    head = np.abs(made.image) > 0.2
+    assert relative(np.abs(found.image[head]), np.abs(made.image[head])) < 0.02
+
+
+def test_an_input_ten_times_as_large_gives_an_image_ten_times_as_large() -> None:
+    """Guards units: image, noise and maps of an undersampled, noisy slice, with and without a noise scan."""
+    made = scans.scan(noise=0.01)
+    data = made.kspace * scans.lines(48, 3, 16)
+    noise = np.random.default_rng(3).standard_normal((5, 500, 2)) @ [0.01, 0.01j]
+    for scan in (None, noise.astype(np.complex64)):
+        one = run(data, noise=scan)
+        ten = run(10 * data, noise=None if scan is None else 10 * scan)
+        assert relative(ten.image, 10 * one.image) < 1e-4
+        assert np.abs(ten.invented - 10 * one.invented).max() < 1e-3 * np.abs(ten.image).max()
+        assert ten.noise == pytest.approx(10 * one.noise, rel=1e-4)
+        assert relative(ten.maps, one.maps) < 1e-4
+
+
+def test_coils_that_are_white_already_are_left_as_they_are() -> None:
+    """Guards the unit of whitened data: equal independent noise changes nothing but tells its level."""
+    made = scans.scan(coils=4)
+    rng = np.random.default_rng(0)
+    noise = 1e-4 * (rng.standard_normal((4, 200_000)) + 1j * rng.standard_normal((4, 200_000)))
+    known = receiver(noise.astype(np.complex64), SENSE)
+    assert known.noise == pytest.approx(1e-4, rel=0.01)
+    assert known.source == "given"
+    assert known.whitening == pytest.approx(np.eye(4), abs=0.01)
+    found = run(made.kspace, noise=noise.astype(np.complex64), maps=made.maps)
+    assert relative(found.image, made.image) < 0.005
+
+
+def test_whitening_makes_correlated_noise_of_the_stated_level() -> None:
+    """Guards the chain of matrices: what the operator sees of a noise scan is white with the std in the certificate."""
+    rng = np.random.default_rng(2)
+    mix = np.eye(5) + 0.4 * rng.standard_normal((5, 5))
+    noise = mix @ (rng.standard_normal((5, 100_000)) + 1j * rng.standard_normal((5, 100_000)))
+    found = run(scans.scan().kspace, ReconOptions(method="sense", coils=3), noise=noise.astype(np.complex64))
+    assert found.matrix.shape == (3, 5)
+    seen = found.matrix @ noise
+    covariance = seen @ seen.conj().T / (2 * seen.shape[1])
+    assert covariance == pytest.approx(found.noise**2 * np.eye(3), abs=0.02 * found.noise**2)
+
+
+def test_given_noise_is_taken_and_unknown_noise_is_measured() -> None:
+    """Guards --noise and the words of the certificate."""
+    made = scans.scan(shape=(64, 64), noise=0.02)
+    given = run(made.kspace, ReconOptions(method="sense", noise=0.5))
+    assert (given.noise, given.noise_source) == (0.5, "given")
+    measured = run(made.kspace)
+    assert measured.noise_source == "kspace"
+    assert measured.noise == pytest.approx(0.02, rel=0.25)
+
+
+def test_virtual_coils_hold_the_image() -> None:
+    """Guards compression: few virtual coils of many show the same object, under maps that are theirs."""
+    made = scans.scan(coils=10)
+    all_coils = run(made.kspace, maps=made.maps)
+    few = run(made.kspace, ReconOptions(method="sense", coils=6), maps=made.maps)
+    assert few.maps.shape == (6, 40, 48)
+    assert relative(np.abs(few.image), np.abs(all_coils.image)) < 0.05
+
+
+def test_a_volume_is_one_image_by_the_same_code() -> None:
+    """Guards 3-D: undersampled along both phase encodings, maps found slice by slice and joined without jumps."""
+    made = scans.volume()
+    keep = (scans.lines(10, 2, 8)[:, None, None] & np.ones((1, 16, 1), bool)) & scans.lines(24, 2, 18)
+    found = run(made.kspace * keep)
+    assert found.image.shape == (10, 16, 24)
+    head = np.abs(made.image) > 0.2
+    assert relative(np.abs(found.image[head]), np.abs(made.image[head])) < 0.1
+    full = run(made.kspace, maps=made.maps)
+    assert relative(full.image, made.image) < 1e-5
+    turn = np.angle((found.maps[:, :, 1:].conj() * found.maps[:, :, :-1]).sum(axis=(0, 1, 3)))
+    assert np.abs(turn).max() < 0.01
+
+
+def test_a_mask_that_changes_along_every_axis_needs_maps() -> None:
+    """Guards 3-D calibration: it cannot be done slice by slice then, and the message says what to give."""
+    made = scans.volume(coils=2)
+    keep = np.random.default_rng(0).random((10, 16, 24)) < 0.9
+    with pytest.raises(InputError, match="--maps"):
+        run(made.kspace * keep)
+    assert run(made.kspace * keep, maps=made.maps).noise_source == "unknown"
+
+
+def test_without_calibration_lines_there_is_a_message() -> None:
+    """Guards the first of the bad inputs: no fully sampled centre and no maps."""
+    made = scans.scan()
+    keep = np.arange(48) % 3 == 0
+    with pytest.raises(InputError, match="give maps"):
+        run(made.kspace * keep)
+
+
+def test_one_coil_needs_no_maps_and_agrees_with_the_formula() -> None:
+    """Guards the single coil: the zero-filled image is the least-norm one, and A x = y."""
+    image = scans.head((32, 40))
+    data = (scans.fourier(image, (0, 1)) * scans.lines(40, 2, 12)).astype(np.complex64)[None]
+    found = run(data, ReconOptions(method="sense", noise=1e-7))
+    assert (found.maps == 1).all()
+    plain = scans.fourier(data[0].conj(), (0, 1)).conj()
+    assert relative(found.image, plain) < 1e-5
+    assert relative(found.plain, plain) < 1e-6
+
+
+def file_of(data: np.ndarray, **more: Any) -> KspaceFile:
+    return KspaceFile("test", Path("in.npz"), 1, len(data), data.shape[1:], lambda index: data, **more)
+
+
+def test_masks_come_from_the_option_the_file_or_the_data() -> None:
+    """Guards which mask is used, and that its name says where it is from."""
+    data = scans.scan().kspace * scans.lines(48, 2, 16)
+    from_data, absent = sampling(file_of(data), None, data, 0)
+    assert from_data.name == "data"
+    assert from_data.acceleration == pytest.approx(48 / 32)
+    assert not absent.any()
+    keep = np.broadcast_to(scans.lines(48, 4, 16), (40, 48))
+    assert sampling(file_of(data, mask=keep), None, data, 0)[0].name == "file"
+    full = scans.scan().kspace
+    asked = asked_mask(ReconOptions(mask="uniform:4:16", mask_seed=3), file_of(full))
+    assert asked is not None
+    used, absent = sampling(file_of(full), asked, full, 0)
+    assert (used.nominal, used.acs, used.seed, used.name) == (4, 16, 3, "uniform")
+    assert used.acceleration == pytest.approx(48 / (16 + 8))
+
+
+def test_lines_that_are_not_there_cannot_be_asked_for() -> None:
+    """Guards --mask on undersampled data, and that zero-padding at the edges is no reason to refuse."""
+    full = scans.scan().kspace
+    asked = asked_mask(ReconOptions(mask="uniform:2:16"), file_of(full))
+    data = full * (np.arange(48) % 3 != 1)
+    with pytest.raises(InputError, match="undersampled already"):
+        sampling(file_of(data), asked, data, 0)
+    padded = full.copy()
+    padded[:, :, :5] = 0
+    used, absent = sampling(file_of(padded), asked, padded, 0)
+    assert absent.any()
+    assert not used.keep[:, :5].any()
+    assert used.acceleration > Mask(asked.keep, "x").acceleration
+
+
+def test_a_named_mask_of_a_volume_lies_in_the_plane_of_the_phase_encodings() -> None:
+    """Guards 3-D masks: constant along the read-out, the axis before the last."""
+    data = scans.volume().kspace
+    asked = asked_mask(ReconOptions(mask="poisson:3:6"), file_of(data))
+    assert asked is not None
+    assert (asked.keep == asked.keep[:, :1]).all()
+    assert 0 < asked.keep[:, 0].sum() < asked.keep[:, 0].size
+
+
+def test_samples_ask_for_the_sampling_mode_and_simulations_have_a_mask() -> None:
+    """Guards what options imply."""
+    assert resolved(ReconOptions(samples=4), False).mode == "sample"
+    assert resolved(ReconOptions(samples=4, method="sense"), False).mode is None
+    assert resolved(ReconOptions(), True).mask == "uniform:4:24"
+    assert resolved(ReconOptions(mask="random:3:8"), True).mask == "random:3:8"
+    with pytest.raises(ValidationError):
+        ReconOptions(masks="uniform:4:24")
+
+
+def test_published_knobs_go_to_the_methods_that_have_them() -> None:
+    """Guards --snr, --mse and --corrector-mse: passed on, and a warning where there is no such knob."""
+    options = ReconOptions(method="hfs-sde", snr=0.2, mse=3.0, corrector_mse=0.5, steps=200, acs=8, solver="ode")
+    values, ignored = method_options(registry.resolve("hfs-sde", "recon"), options, "cpu")
+    assert (values.snr, values.mse, values.corrector_mse, values.steps, values.acs) == (0.2, 3.0, 0.5, 200, 8)
+    assert ignored == ()
+    _, ignored = method_options(registry.resolve("voxprior", "recon"), ReconOptions(corrector_mse=0.5), "cpu")
+    assert ignored == ("--corrector-mse has no effect with --method voxprior",)
+
+
+def test_python_gives_what_the_job_gives_in_the_kind_that_came() -> None:
+    """Guards voxprior.reconstruct: stacks, tensors, progress, and the values of a sidecar."""
+    made = [scans.scan(shift=s).kspace for s in (0.0, 0.5)]
+    stack = np.stack(made)
+    seen: list[tuple[int, int]] = []
+    options = {"mask": "uniform:3:20", "method": "sense", "maps": scans.scan().maps}
+    found = voxprior.reconstruct(stack, **options, progress=lambda *d: seen.append(d))
+    assert found.image.shape == (2, 40, 48)
+    assert found.maps.shape == (2, 5, 40, 48)
+    assert found.mask.shape == (40, 48)
+    assert seen[-1][0] == seen[-1][1]
+    assert found.sidecar["acceleration"]["nominal"] == 3
+    assert found.sidecar["certificate"]["output_sha256"] is None
+    assert len(found.sidecar["certificate"]["residual_per_slice"]) == 2
+    one = voxprior.reconstruct(torch.from_numpy(made[0]), **options)
+    assert isinstance(one.image, torch.Tensor)
+    assert relative(one.image.numpy(), found.image[0]) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"maps": np.ones((3, 40, 48), np.complex64)}, "5"),
+        ({"mask": np.ones((40, 40), bool)}, "does not fit"),
+        ({"mask": np.zeros((40, 48), bool)}, "no sample"),
+        ({"mask": "uniform:0:8"}, "acceleration"),
+        ({"mask": "star:4:8"}, "unknown"),
+        ({"method": "magic"}, "--method magic is unknown"),
+        ({"steps": 1}, "option steps"),
+        ({"noise_scan": np.ones((4, 9), np.complex64)}, "coils"),
+    ],
+)
+def test_mistakes_in_memory_are_input_errors(change: dict[str, Any], message: str) -> None:
+    """Guards the library door: one line each."""
+    with pytest.raises(InputError, match=message) as caught:
+        voxprior.reconstruct(scans.scan().kspace, **{"method": "sense", **change})
+    assert "\n" not in str(caught.value)
