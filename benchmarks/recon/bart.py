@@ -15,7 +15,7 @@ from voxprior.evaluate.recon.acquire import Problem
 ITERATIONS = 100
 TERMS = {"L1-wavelet": "W:3:0:{weight}", "TV": "T:3:0:{weight}"}
 """Regularisation over the two image axes, with a weight on the scale to which pics brings the data."""
-WEIGHTS = (5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2)
+WEIGHTS = (5e-4, 1e-3, 2e-3, 4e-3, 8e-3)
 
 
 def version() -> str:

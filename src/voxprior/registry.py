@@ -12,12 +12,19 @@ from voxprior.errors import InputError
 _BASELINES = "voxprior.methods.baselines"
 _HFS_SDE = "voxprior.methods.hfs_sde"
 
-JOBS: Mapping[str, str] = {"sr": "thick slices to thin slices", "recon": "k-space to images"}
+_TPDM = "voxprior.methods.tpdm:tpdm"
+
+JOBS: Mapping[str, str] = {
+    "sr": "thick slices to thin slices",
+    "recon": "k-space to images",
+    "generate": "new volumes from the prior alone",
+}
 """What each job does; more join this table when they exist."""
 
 METHODS: Mapping[str, Mapping[str, str]] = {
     "sr": {
         "voxprior": "voxprior.methods.voxprior:voxprior",
+        "tpdm": _TPDM,
         "nearest": f"{_BASELINES}:nearest",
         "linear": f"{_BASELINES}:linear",
         "cubic": f"{_BASELINES}:cubic",
@@ -25,10 +32,12 @@ METHODS: Mapping[str, Mapping[str, str]] = {
     },
     "recon": {
         "voxprior": "voxprior.methods.kspace:voxprior",
+        "tpdm": _TPDM,
         "hfs-sde": f"{_HFS_SDE}:hfs_sde",
         "ve-sde": f"{_HFS_SDE}:ve_sde",
         "vp-sde": f"{_HFS_SDE}:vp_sde",
     },
+    "generate": {"voxprior": "voxprior.methods.generate:voxprior", "tpdm": _TPDM},
 }
 """Job to method name to ``module:object``."""
 

@@ -55,7 +55,7 @@ def test_undersampled_kspace_becomes_an_image_its_maps_and_a_proof(voxprior, one
     folder = one.parent
     ran = voxprior("recon", "-i", one, "-o", folder / "out.npz", "--method", "sense")
     assert ran.code == 0, ran.err
-    assert ran.out.startswith("out.npz: acceleration 1.71 (data), restored in ")
+    assert ran.out.startswith("out.npz: acceleration 1.66 (data), restored in ")
     assert names(folder) == {"one.npz", "out.npz", "out.json", "out_invented.npz", "out_preview.png"}
     text = (folder / "out.json").read_text()
     values = json.loads(text)
@@ -63,7 +63,7 @@ def test_undersampled_kspace_becomes_an_image_its_maps_and_a_proof(voxprior, one
     assert str(folder) not in text
     assert values["inputs"] == ["one.npz"]
     assert values["outputs"] == ["out.npz", "out_invented.npz", "out_preview.png"]
-    assert values["acceleration"]["true"] == pytest.approx(48 / 28)
+    assert values["acceleration"]["true"] == pytest.approx(48 / 29)
     assert values["certificate"]["noise_source"] == "kspace"
     assert values["settings"]["method"] == "sense"
     with np.load(folder / "out.npz") as held:
@@ -98,7 +98,7 @@ def test_every_format_holds_the_same_image_and_proves_it(voxprior, full: Path, s
     invented = read(folder / f"out_invented{suffix}")
     assert invented.shape == image.shape
     with np.load(folder / "ref_invented.npz") as held:
-        np.testing.assert_array_compare(np.greater_equal, np.abs(held["invented"]) + 1e-6, np.abs(invented))
+        assert (np.abs(invented) <= np.abs(held["invented"]) + 1e-6).all()
     listed = set(sidecar(folder / "out.json")["outputs"]) | {"out.json"}
     assert {name for name in names(folder) if name.startswith("out")} == listed
     ran = voxprior("verify", folder / f"out{suffix}")

@@ -62,7 +62,7 @@ def test_everything_measured_without_noise_is_given_back(weights: str, mode: str
 def test_the_result_fits_the_data_to_within_their_noise(weights: str, mask: str, acceleration: float) -> None:
     """The residual of the mean is at most 1.5 noise standard deviations, whatever the network says."""
     measurement = _measurement(mask, acceleration)
-    result = Kspace()(measurement, Settings(weights=weights), SeededNoise(0))
+    result = Kspace()(measurement, Settings(steps=8, weights=weights), SeededNoise(0))
     operator = measurement.operator
     difference = (operator.apply(result.mean[None]) - measurement.y)[..., operator.mask]  # type: ignore[attr-defined]
     assert float(torch.view_as_real(difference).square().mean().sqrt()) < 0.015
@@ -114,7 +114,7 @@ def test_a_volume_is_reconstructed_whole(weights: str) -> None:
 def test_slices_are_refused_with_what_to_do(weights: str) -> None:
     """A measurement of another job is told so."""
     with pytest.raises(InputError, match="k-space"):
-        Kspace()(Measurement(Separable({}, (4, 4, 4)), torch.zeros(1, 4, 4, 4)), Settings(weights=weights),
+        Kspace()(Measurement(Separable({}, (4, 4, 4)), torch.zeros(1, 4, 4, 4)), Settings(steps=8, weights=weights),
                  SeededNoise(0))
 
 

@@ -242,8 +242,8 @@ THICK = _measure(_thick(), (6, 7, 12))
     [
         {"k": 3},
         {"k": 2.7},
-        {"weight": 0.0},
-        {"weight": 3.0},
+        {"dps_weight": 0.0},
+        {"dps_weight": 3.0},
         {"snr": 0.3},
         {"primary": "coronal"},
         {"primary": "axial", "auxiliary": "coronal"},
@@ -274,7 +274,7 @@ def test_08_what_does_not_work_is_refused() -> None:
     twice = Measurement(stack, torch.cat([measurement.y.flatten(1)] * 2, dim=1), None, np.eye(4))
     with pytest.raises(InputError, match="weight"):
         _run(twice)
-    assert bool(torch.isfinite(_run(twice, weight=1.0).mean).all())
+    assert bool(torch.isfinite(_run(twice, dps_weight=1.0).mean).all())
 
 
 def test_09_a_step_brings_the_data_nearer() -> None:

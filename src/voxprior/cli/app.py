@@ -14,7 +14,7 @@ from cyclopts import App, CycloptsError
 
 import voxprior
 from voxprior.cli import demo as demo_command
-from voxprior.cli import describe, doctor, evaluate, info, recon, sr, train, verify
+from voxprior.cli import describe, doctor, evaluate, generate, info, recon, sr, train, verify
 from voxprior.cli.show import warn
 from voxprior.errors import InputError
 
@@ -29,6 +29,7 @@ app = App(
 )
 app.command(sr.sr, name="sr")
 app.command(recon.recon, name="recon")
+app.command(generate.generate, name="generate")
 app.command(train.train, name="train")
 app.command(evaluate.app, name="evaluate")
 app.command(demo_command.demo, name="demo")

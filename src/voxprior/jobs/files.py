@@ -15,7 +15,7 @@ from voxprior.jobs.request import Request
 from voxprior.methods.result import Progress
 from voxprior.report.html import Entry, page
 
-MAPS = "std|interval|invented|input|phase|certificate|sample-[0-9]{2}"
+MAPS = "std|interval|invented|input|phase|certificate|sample-[0-9]{2}|step-[0-9]{5,}"
 
 Asked = TypeVar("Asked", bound=Request)
 
@@ -80,5 +80,6 @@ def _earlier_maps(target: Path) -> list[Path]:
     except (OSError, ValueError, TypeError, KeyError):
         return []
     suffix = target.name[-len(result_suffix(target)) :]
-    own = re.compile(f"{re.escape(target.name.removesuffix(suffix))}_({MAPS})({re.escape(suffix)}|\\.npz|\\.hdr)")
+    stem = re.escape(target.name.removesuffix(suffix))
+    own = re.compile(f"{stem}_({MAPS})({re.escape(suffix)}|\\.npz|\\.hdr|\\.png)")
     return [target.parent / name for name in names if isinstance(name, str) and own.fullmatch(name)]

@@ -26,6 +26,7 @@ _NOTICE = (
 NOTICES = {
     "sr": _NOTICE.format("Detail finer than the measured slices"),
     "recon": _NOTICE.format("What the missing part of k-space holds"),
+    "generate": "Made by software from a learned prior and chance: no scan of anybody. Not a medical device.",
 }
 """What every result says of itself, a job."""
 
@@ -62,6 +63,18 @@ def run_method(
     resolved = values.model_dump(mode="json", exclude={"weights"})  # the weights of a file would name its folder
     notes, warnings = {**resolved, **result.notes}, (*ignored, *result.warnings)
     return Run(replace(result, notes=notes, warnings=warnings), seconds)
+
+
+def together(job: str, method: str) -> bool:
+    """Whether ``method`` takes a stack of slices as one volume, as one says that looks across them."""
+    return bool(getattr(registry.resolve(method, job), "whole_stacks", False))
+
+
+def part_of(progress: Progress | None, index: int, count: int) -> Progress | None:
+    """The progress of one of ``count`` measurements as a part of that of all."""
+    if progress is None or count == 1:
+        return progress
+    return lambda done, total: progress(index * total + done, count * total)
 
 
 def method_options(method: Method, options: SharedOptions, device: str) -> tuple[Any, tuple[str, ...]]:

@@ -26,7 +26,7 @@ class SharedOptions(BaseModel):
         description="What method voxprior gives: the mean estimate (its default), or posterior samples.",
     )
     steps: int | None = Field(
-        default=None, ge=2, le=1000, description="Network calls a sample; each method has its own default."
+        default=None, ge=2, le=100_000, description="Network calls a sample; each method has its own default."
     )
     samples: int = Field(default=1, ge=1, le=64, description="Posterior samples to draw (mode sample).")
     seed: int = Field(default=0, ge=0, description="Seed of all randomness; same seed, same output.")
@@ -37,10 +37,38 @@ class SharedOptions(BaseModel):
     threads: int | None = Field(default=None, ge=1, le=1024, description="Processor threads; all by default.")
 
 
-class SrOptions(SharedOptions):
+class PlaneOptions(SharedOptions):
+    """Options of jobs whose images are volumes, for TPDM."""
+
+    for_method: ClassVar[tuple[str, ...]] = (
+        *METHOD_OPTIONS,
+        *("k", "dps_weight", "snr", "primary", "auxiliary", "snapshots"),
+    )
+
+    k: int | float | None = Field(
+        default=None,
+        gt=1,
+        description="tpdm: every k-th step asks the auxiliary plane; with a decimal point, one step in k by chance.",
+    )
+    dps_weight: float | None = Field(
+        default=None, ge=0, description="tpdm: length of a data step; by default the published one."
+    )
+    snr: float | None = Field(default=None, gt=0, description="tpdm: Langevin step.")
+    primary: Literal["auto", "axial", "coronal", "sagittal"] = Field(
+        default="auto", description="tpdm: the plane whose steps see the data."
+    )
+    auxiliary: Literal["auto", "axial", "coronal", "sagittal"] = Field(
+        default="auto", description="tpdm: the other plane."
+    )
+    snapshots: int | None = Field(
+        default=None, ge=1, description="Write a picture of the estimate every so many network calls."
+    )
+
+
+class SrOptions(PlaneOptions):
     """Options of ``sr``; lengths are in millimetres."""
 
-    steps: int = Field(default=20, ge=2, le=1000, description="Network calls a sample (mode sample).")
+    steps: int = Field(default=20, ge=2, le=100_000, description="Network calls a sample (mode sample).")
     spacing: float | None = Field(
         default=None,
         description="Output spacing along the slice axis, mm; the smaller in-plane spacing by default.",
@@ -58,14 +86,18 @@ class SrOptions(SharedOptions):
     )
 
 
-class ReconOptions(SharedOptions):
+class GenerateOptions(PlaneOptions):
+    """Options of ``generate``."""
+
+    shape: tuple[int, int, int] = Field(default=(128, 128, 128), description="Voxels to the right, front and top.")
+    spacing: float = Field(default=1.0, gt=0, le=10, description="Voxel size, mm.")
+
+
+class ReconOptions(PlaneOptions):
     """Options of ``recon``."""
 
-    for_method: ClassVar[tuple[str, ...]] = (*METHOD_OPTIONS, "snr", "mse", "corrector_mse", "solver", "acs")
+    for_method: ClassVar[tuple[str, ...]] = (*PlaneOptions.for_method, "mse", "corrector_mse", "solver", "acs")
 
-    steps: int | None = Field(
-        default=None, ge=2, le=100_000, description="Network calls a sample; each method has its own default."
-    )
     mask: str | None = Field(
         default=None,
         description="Undersample full data first: NAME:R:ACS such as uniform:8:24, or a file; by default the lines "
@@ -90,15 +122,15 @@ class ReconOptions(SharedOptions):
         description="Standard deviation of the noise, of the real part of a k-space sample; by default from the "
         "noise scan, or from the corners of k-space.",
     )
-    snr: float | None = Field(default=None, gt=0, description="Langevin step (hfs-sde, ve-sde, vp-sde).")
-    mse: float | None = Field(default=None, ge=0, description="Data weight of the predictor (hfs-sde, ve-sde, vp-sde).")
+    snr: float | None = Field(default=None, gt=0, description="hfs-sde, ve-sde, vp-sde, tpdm: Langevin step.")
+    mse: float | None = Field(default=None, ge=0, description="hfs-sde, ve-sde, vp-sde: data weight of the predictor.")
     corrector_mse: float | None = Field(
-        default=None, ge=0, description="Data weight of the corrector (hfs-sde, ve-sde, vp-sde)."
+        default=None, ge=0, description="hfs-sde, ve-sde, vp-sde: data weight of the corrector."
     )
     solver: Literal["sde", "ode"] | None = Field(
-        default=None, description="Reverse SDE, or probability-flow ODE (hfs-sde, ve-sde, vp-sde)."
+        default=None, description="hfs-sde, ve-sde, vp-sde: reverse SDE, or probability-flow ODE."
     )
-    acs: int | None = Field(default=None, ge=1, description="Central lines that do not diffuse (hfs-sde).")
+    acs: int | None = Field(default=None, ge=1, description="hfs-sde: central lines that do not diffuse.")
 
 
 def require_method(job: str, options: SharedOptions) -> None:

@@ -9,18 +9,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from voxprior.io.arrays import ArraysWriter
+from voxprior.io.arrays import ArraysWriter, Rows
+from voxprior.io.kspace.file import Bool, Complex
 from voxprior.io.kspace.reading import READERS
 from voxprior.io.kspace.readout import centre_crop
 from voxprior.io.kspace_certificate import kspace_certificate
 from voxprior.io.names import COMPLEX_SUFFIXES, complex_suffix
 from voxprior.io.outputs import Transaction, sibling, sidecar_path, write_json
 from voxprior.io.reconstructions import COMPLEX, INTERVAL, RECONSTRUCTION, image_digest, write_array
+from voxprior.jobs.acquire import Acquired, acquire, receiver
 from voxprior.jobs.files import Files, Written, publish
-from voxprior.jobs.recon import receiver, reconstruct_slice
+from voxprior.jobs.job import part_of, together
+from voxprior.jobs.recon import image_place, reconstruct_slice, reconstruct_stack
 from voxprior.jobs.recon_request import Prepared, ReconRequest, arrays_path, maps_of, prepare, sampling
 from voxprior.jobs.recon_stack import Stack
 from voxprior.jobs.sidecar import sidecar
+from voxprior.jobs.snapshots import write_snapshots
 from voxprior.methods.result import Progress
 from voxprior.report.kspace_preview import kspace_preview
 
@@ -59,6 +63,8 @@ def _restore(prepared: Prepared, out: Transaction, target: Path, progress: Progr
     picture = kspace_preview(*stack.pictures)
     out.path(shot).write_bytes(picture)
     names.append(shot)
+    pictures = write_snapshots(out, target, stack.snapshots, image_place(stack.affine))
+    names += [target.with_name(name) for name in pictures]
     certificate = _certificate(prepared, stack, held.digests, out)
     if prepared.measured is not None:
         names.append(prepared.measured)
@@ -93,29 +99,36 @@ def _certificate(prepared: Prepared, stack: Stack, digests: Mapping[str, str], o
 
 
 def _reconstruct(prepared: Prepared, held: ArraysWriter, progress: Progress | None) -> Stack:
-    """Every slice, one after the other; the maps go to the disk at once."""
+    """Every slice, one after the other, or all together where the method looks across them."""
     kspace, options = prepared.kspace, prepared.options
-    coils = receiver(kspace.noise, options)
-    count = kspace.coils if options.coils is None else options.coils
     stack = Stack(kspace, prepared.request.simulate)
-    shape = (count, *kspace.shape) if kspace.slices == 1 else (kspace.slices, count, *kspace.shape)
+    coils = kspace.coils if options.coils is None else options.coils
+    shape = (coils, *kspace.shape) if kspace.slices == 1 else (kspace.slices, coils, *kspace.shape)
     with held.rows("maps", shape, np.complex64) as rows:
-        for index in range(kspace.slices):
-            data = prepared.read(index)
-            mask, absent = sampling(kspace, prepared.mask, data, index)
-            maps = maps_of(prepared.maps, kspace, index)
-            part = _part(progress, index, kspace.slices)
-            found = reconstruct_slice(data, mask, maps, coils, options, part, index)
-            stack.add(found, data, absent)
-            rows.write(found.maps)
+        measured = _acquired(prepared, rows)
+        if kspace.slices > 1 and together("recon", options.method):
+            kept = list(measured)
+            real = prepared.measured is not None
+            found = reconstruct_stack([one for one, _, _ in kept], options, kspace.affine, real, progress)
+            for one, (_, data, absent) in zip(found, kept, strict=True):
+                stack.add(one, data, absent)
+            return stack
+        for index, (acquired, data, absent) in enumerate(measured):
+            part = part_of(progress, index, kspace.slices)
+            stack.add(reconstruct_slice(acquired, options, kspace.affine, part, index), data, absent)
     return stack
 
 
-def _part(progress: Progress | None, index: int, count: int) -> Progress | None:
-    """The progress of one slice as a part of that of all."""
-    if progress is None or count == 1:
-        return progress
-    return lambda done, total: progress(index * total + done, count * total)
+def _acquired(prepared: Prepared, rows: Rows) -> Iterator[tuple[Acquired, Complex, Bool]]:
+    """Each slice as it was measured, its k-space, and what its mask asks for in vain; maps go to the disk at once."""
+    kspace, options = prepared.kspace, prepared.options
+    coils = receiver(kspace.noise, options)
+    for index in range(kspace.slices):
+        data = prepared.read(index)
+        mask, absent = sampling(kspace, prepared.mask, data, index)
+        acquired = acquire(data, mask, maps_of(prepared.maps, kspace, index), coils, options)
+        rows.write(acquired.maps)
+        yield acquired, data, absent
 
 
 def _hold(stack: Stack, held: ArraysWriter) -> None:

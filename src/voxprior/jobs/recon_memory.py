@@ -14,8 +14,10 @@ from pydantic import ValidationError
 
 from voxprior.errors import InputError
 from voxprior.io.kspace.arrays import Stored, from_arrays
+from voxprior.jobs.acquire import acquire, receiver
+from voxprior.jobs.job import part_of, together
 from voxprior.jobs.options import ReconOptions, require_method
-from voxprior.jobs.recon import receiver, reconstruct_slice
+from voxprior.jobs.recon import reconstruct_slice, reconstruct_stack
 from voxprior.jobs.recon_request import asked_mask, maps_of, resolved, sampling
 from voxprior.jobs.recon_stack import Stack
 from voxprior.jobs.sidecar import sidecar
@@ -70,19 +72,21 @@ def reconstruct(
     file = from_arrays("memory", Path("k-space"), {name: _stored(array) for name, array in arrays.items()})
     settings = resolved(parsed, False)
     wanted, coils = asked_mask(settings, file), receiver(file.noise, settings)
-    stack, found_maps = Stack(file), []
+    measured = []
     for index in range(file.slices):
         data = file.read(index)
         used, absent = sampling(file, wanted, data, index)
-        part = _part(progress, index, file.slices)
-        found = reconstruct_slice(data, used, maps_of(file.maps, file, index), coils, settings, part, index)
-        stack.add(found, data, absent)
-        found_maps.append(found.maps)
-    return _given(stack, found_maps, settings, _wrapper(kspace))
-
-
-def _part(progress: Progress | None, index: int, count: int) -> Progress | None:
-    return None if progress is None else lambda done, total: progress(index * total + done, count * total)
+        measured.append((acquire(data, used, maps_of(file.maps, file, index), coils, settings), data, absent))
+    acquired, stack = [one for one, _, _ in measured], Stack(file)
+    if file.slices > 1 and together("recon", settings.method):
+        found = reconstruct_stack(acquired, settings, file.affine, False, progress)
+    else:
+        parts = [part_of(progress, index, file.slices) for index in range(file.slices)]
+        slices = enumerate(zip(acquired, parts, strict=True))
+        found = [reconstruct_slice(one, settings, file.affine, part, index) for index, (one, part) in slices]
+    for one, (_, data, absent) in zip(found, measured, strict=True):
+        stack.add(one, data, absent)
+    return _given(stack, [one.maps for one in acquired], settings, _wrapper(kspace))
 
 
 def _given(stack: Stack, maps: list[NDArray[Any]], options: ReconOptions, wrap: Wrap) -> Reconstruction:

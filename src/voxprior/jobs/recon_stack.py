@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from voxprior.io.kspace.file import Bool, Complex, KspaceFile
 from voxprior.io.kspace_certificate import Fit
 from voxprior.io.verification import NoiseSource
-from voxprior.jobs.recon import Reconstructed, references
+from voxprior.jobs.acquire import references
+from voxprior.jobs.recon import Reconstructed
 from voxprior.jobs.recon_simulate import compare
 from voxprior.operators.masks import Mask
 
 Real = NDArray[np.float32]
-PER_SLICE = ("image", "std", "interval", "invented", "samples", "matrix")
+PER_SLICE = ("image", "std", "interval", "invented", "samples")
 
 
 class Stack:
@@ -29,7 +30,7 @@ class Stack:
     def __init__(self, kspace: KspaceFile, simulate: bool = False) -> None:
         self.kspace, self.simulate = kspace, simulate
         self.shape, self.affine = kspace.shape, kspace.affine
-        self._found: dict[str, list[Any]] = {name: [] for name in PER_SLICE}
+        self._found: dict[str, list[Any]] = {name: [] for name in (*PER_SLICE, "matrix")}
         self._masks: list[Mask] = []
         self._truth: list[tuple[Complex, Complex, Real]] = []
         self._missed: list[NDArray[np.float64]] = []
@@ -41,29 +42,34 @@ class Stack:
         self.noise_source: NoiseSource = "unknown"
         self.seconds, self.calls = 0.0, 0
         self.peak_memory: int | None = None
+        self.snapshots: Mapping[int, tuple[Any, ...]] = {}
 
     def add(self, found: Reconstructed, data: Complex, absent: Bool) -> None:
         """Append a slice, reconstructed from a part of ``data`` (coil, *space); ``absent``: asked for in vain."""
         for name in PER_SLICE:
             self._found[name].append(getattr(found, name))
-        self._masks.append(found.mask)
+        acquired = found.acquired
+        self._found["matrix"].append(acquired.matrix)
+        self._masks.append(acquired.mask)
         self._missed.append(found.missed)
         self._energy.append(found.energy)
-        self._noise.append(found.noise)
-        self.noise_source = found.noise_source
+        self._noise.append(acquired.noise)
+        self.noise_source = acquired.source
         self.seconds += found.seconds
         self.calls = max(self.calls, found.calls)  # a call is one pass over the volume
         self.peak_memory = found.peak_memory
         self._warnings += found.warnings
         if absent.any():
+            count = int(absent.sum())
             self._warnings.append(
-                f"mask {found.mask.name} asks for {int(absent.sum())} samples of a slice that lie outside of what was "
-                "measured at all; they count as missing"
+                f"mask {acquired.mask.name} asks for {count} samples of a slice that lie outside of what was measured "
+                "at all; they count as missing"
             )
         if len(self._masks) - 1 == self.middle:
             self._shown = found.plain, found.unexplained
         if self.simulate:
-            self._truth.append((found.plain, *references(data, found.matrix, found.maps)))
+            self._truth.append((found.plain, *references(data, acquired)))
+        self.snapshots = {**self.snapshots, **found.snapshots}
         self._last = found
 
     @property

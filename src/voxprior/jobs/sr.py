@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ class Restored:
     """A restored scan with its maps, on one grid and in input units, and what the sidecar tells of the run.
 
     ``interval``: lower and upper bound of 90 %, or None without a ``std``. ``invented``: what the slices do not
-    determine. ``samples``: posterior samples, possibly none.
+    determine. ``samples``: posterior samples, possibly none. ``snapshots``: middle slices of the estimate on the way.
     """
 
     measurement: Volume
@@ -45,6 +45,7 @@ class Restored:
     weights: Mapping[str, str] | None
     notes: Mapping[str, Any]
     warnings: tuple[str, ...]
+    snapshots: Mapping[int, tuple[Tensor, ...]] = field(default_factory=dict)
 
 
 def restore_slices(volume: Volume, options: SrOptions, progress: Progress | None = None) -> Restored:
@@ -100,6 +101,7 @@ def _with_maps(
         weights=result.weights,
         notes=result.notes,
         warnings=(*volume.header.get("warnings", ()), *result.warnings),
+        snapshots=result.snapshots,
     )
 
 

@@ -12,6 +12,7 @@ from voxprior.jobs.cubic import cubic
 from voxprior.jobs.files import Files, Written, publish
 from voxprior.jobs.sidecar import sidecar
 from voxprior.jobs.simulate import compare
+from voxprior.jobs.snapshots import write_snapshots
 from voxprior.jobs.sr import Restored, restore_slices
 from voxprior.jobs.sr_request import Frame, Prepared, SrRequest, prepare
 from voxprior.methods.result import Progress
@@ -54,6 +55,7 @@ def _restore(frame: Frame, out: Transaction, source: Path, inputs: Sequence[str]
     picture = preview(frame.volume, restored.geometry, yardstick, restored.image, restored.std)
     shot = sibling(frame.target, "preview", ".png")
     out.path(shot).write_bytes(picture)
+    names += write_snapshots(out, frame.target, restored.snapshots, restored.image.affine)
     values = sidecar("sr", restored, frame.options, certificate, inputs, [*names, shot.name])
     if frame.truth is not None:
         values["comparison"] = compare(restored, frame.truth, frame.options.method)

@@ -23,10 +23,10 @@ from voxprior.priors.denoiser import SlicePrior
 from voxprior.priors.weights import Weights, load
 
 WEIGHTS = "head-kspace"
-WARM_START = 4.0
-"""First noise level of a sample, in units of the expected error of the linear reconstruction."""
-LAST_SIGMA = 0.05
-"""Last noise level before zero, in the same units."""
+MEAN_START, LAST_LEVEL = 2.0, 0.1
+"""First and last level of the mean mode, in units of the expected error of the linear reconstruction."""
+WARM_START, LAST_SIGMA = 4.0, 0.05
+"""First noise level of a sample, and the last before zero, in the same units."""
 LEAST_NOISE = 1e-3
 """Noise std of the data, on the scale of the image, where it is unknown or less: last bits are not worth a solve."""
 NEGLIGIBLE = 1e-4
@@ -45,7 +45,7 @@ class Settings(BaseModel):
     for_samples: ClassVar[tuple[str, ...]] = ("samples",)
 
     mode: Literal["mean", "sample"] = "mean"
-    steps: int = Field(default=10, ge=2, le=1000)
+    steps: int = Field(default=20, ge=3, le=1000)
     samples: int = Field(default=1, ge=1, le=64)
     weights: str = WEIGHTS
     precision: Literal["float32", "bf16"] = "float32"
@@ -102,34 +102,37 @@ class Problem:
         sigma = max(noise_std(measurement), LEAST_NOISE * given.scale)
         self.hard = measurement.sigma is not None and noise_std(measurement) <= NEGLIGIBLE * given.scale
         self.measurement = Measurement(operator, measurement.y, sigma)
-        coils = 1 if operator.maps is None else operator.maps.shape[-1 - operator.mask.ndim]
-        acceleration = operator.mask.numel() / max(float(operator.mask.sum()), 1.0)
-        vector = describe_coils(acceleration, coils, sigma / given.scale)
         planes = range(operator.mask.ndim - 1) if operator.mask.ndim == 3 else (0,)
-        self.priors = [ComplexDenoiser(prior, given.scale, given, vector, plane) for plane in planes]
+        self.priors = [ComplexDenoiser(prior, given.scale, plane=plane) for plane in planes]
+        coils = 1 if operator.maps is None else operator.maps.shape[-1 - operator.mask.ndim]
+        vector = describe_coils(operator.acceleration, coils, sigma / given.scale)
+        self.informed = ComplexDenoiser(prior, given.scale, given, vector)
 
     def mean(self, options: Settings, rng: Noise, progress: Progress | None) -> dict[str, Any]:
-        """The estimate of the network at once, and its refinement: denoise and fit the data at a falling level."""
+        """Denoise and fit the data in turn, from the linear start, at a falling level; the last call gives the std."""
         given, m = self.given, self.measurement
-        top = self.priors[0].sigma_range[1]
-        x, std = self.priors[0].both(given.m, top)
-        level = float(std.square().mean().sqrt())
-        x = m.operator.prox(x, m.y, self._weight(level), x)
-        last = min(LAST_SIGMA * given.spread, level / 2)
-        levels = log_uniform(options.steps - 1, level, last)[:-1]
-        for done, sigma in enumerate(levels, 2):
-            x, std = self.priors[done % len(self.priors)].both(x, sigma)
-            x = m.operator.prox(x, m.y, self._weight(sigma), x)
+        levels = log_uniform(options.steps - 1, MEAN_START * given.spread, LAST_LEVEL * given.spread)[:-1]
+        x = given.m
+        for done, level in enumerate(levels, 1):
+            x = self.priors[done % len(self.priors)](x, level)
+            x = m.operator.prox(x, m.y, (noise_std(m) / level) ** 2, x)
             if progress is not None:
-                progress(done, len(levels) + 1)
-        return {"mean": self._matched(x)[0], "std": std[0], "calls": len(levels) + 1}
+                progress(done, options.steps)
+        std = self._std()
+        if progress is not None:
+            progress(options.steps, options.steps)
+        return {"mean": self._matched(x)[0], "std": std, "calls": options.steps}
+
+    def _std(self) -> Tensor:
+        """Std of a component about the estimate, from the variance head that knows the linear start, (*space)."""
+        return self.informed.both(self.given.m, self.informed.sigma_range[1])[1][0]
 
     def sample(self, options: Settings, rng: Noise, progress: Progress | None) -> dict[str, Any]:
         """Posterior samples by DPM-Solver++(2M)."""
         spread = self.given.spread
         grid = karras(options.steps, WARM_START * spread, LAST_SIGMA * spread)
         steps = schedule(grid, dpm_2m, alternating(len(self.priors)))
-        guided = proximal(self.priors, self.measurement, spread)
+        guided = proximal(self.priors, self.measurement, self.priors[0].prior.config.image_std * self.given.scale)
         total, samples = options.samples * len(steps), []
         for k in range(options.samples):
             process = White(first=k)
@@ -143,17 +146,13 @@ class Problem:
         if len(samples) > 1:
             std = torch.view_as_real(stack).std(dim=0, correction=1).square().mean(-1).sqrt()
         else:
-            std = self.priors[0].both(self.given.m, self.priors[0].sigma_range[1])[1][0]
+            std = self._std()
             calls += 1
         return {"mean": stack.mean(0), "std": std, "samples": stack, "calls": calls}
 
     def _matched(self, x: Tensor) -> Tensor:
         """The nearest image that explains the data exactly, where their noise is negligible; else x."""
         return self.measurement.operator.prox(x, self.measurement.y, 0.0) if self.hard else x
-
-    def _weight(self, level: float) -> float:
-        sigma: Any = self.measurement.sigma
-        return float(sigma / level) ** 2
 
 
 def _precision(options: Settings) -> AbstractContextManager[Any]:

@@ -74,19 +74,32 @@ def kspace_operator(measurement: Measurement, name: str) -> Fourier:
 
 
 def levels(measurement: Measurement, operator: Fourier) -> tuple[float, float]:
-    """Noise std a component, and mean square of an image component where any coil sees it.
+    """Noise std a component, and mean square of a component of the image at the frequencies that are missing.
 
-    By Parseval: nearly all energy of an image lies in the measured centre of k-space.
+    The latter from the measured samples beyond :data:`CENTRE`, their noise taken off: summed over the coils they are
+    the power of the image there, if sum |maps|^2 = 1.
     """
-    seen = operator.normal(torch.ones_like(_blank(measurement, operator))).abs() > 0
-    voxels = 2 * max(int(seen.sum()), 1)
-    samples = 2 * int(operator.mask.sum()) * (measurement.y[0].numel() // operator.mask.numel())
-    total = float((measurement.y * operator.mask).abs().square().sum())
+    keep, y = operator.mask, measurement.y[0]
+    coils = y.numel() // keep.numel()
+    far = keep & ~_centre(keep.shape, operator.axes).to(keep.device)
     sigma = noise_std(measurement)
-    energy = max(total - sigma**2 * samples, 1e-3 * total) / voxels
-    if energy == 0:
+    power = [float(y[..., part].abs().square().sum()) / max(2 * int(part.sum()), 1) for part in (far, keep)]
+    if power[1] == 0:
         raise InputError("the k-space is zero everywhere: nothing was measured; give another file or slice")
-    return sigma if sigma > 0 else UNKNOWN_NOISE * energy**0.5, energy
+    if sigma == 0:
+        sigma = UNKNOWN_NOISE * (float(y[..., keep].abs().square().sum())/2/keep.numel()) ** 0.5
+    return sigma, max(power[0] - coils * sigma**2, LEAST_POWER * power[1])
+
+
+LEAST_POWER=1e-3
+CENTRE=1/8
+def _centre(shape, axes):
+    inside = torch.ones(shape, dtype=torch.bool)
+    for a in axes:
+        n = shape[a]
+        near = (torch.arange(n) - n // 2).abs() <= CENTRE * n
+        inside &= near.reshape([-1 if i == a else 1 for i in range(len(shape))])
+    return inside
 
 
 def _blank(measurement: Measurement, operator: Fourier) -> Tensor:
@@ -94,15 +107,15 @@ def _blank(measurement: Measurement, operator: Fourier) -> Tensor:
 
 
 class TotalVariation:
-    def __call__(self, measurement: Measurement, options: Any, rng: Noise, progress: Progress | None = None, w=None, trace=None) -> Result:
+    def __call__(self, measurement: Measurement, options: Any, rng: Noise, progress: Progress | None = None, c=.3, r=1., trace=None) -> Result:
         operator = kspace_operator(measurement, "tv")
         sigma, energy = levels(measurement, operator)
         y, axes = measurement.y, operator.axes
         x = operator.planned(1).prox(_blank(measurement, operator), y, sigma**2 / energy)
         axes = tuple(a - operator.mask.ndim for a in axes)
         def m_of(x): return float(_modulus(gradient(x, axes)).mean())
-        weight = w or 2*len(axes)/m_of(x)
-        rho = min(max(sigma**2*weight**2/(2*len(axes)), 1e-3), 1.0)
+        weight = c/sigma
+        rho = min(max(sigma**2*weight/m_of(x)*r, 1e-3), 1.0)
         plan = operator.planned(TV_STEPS, 1)
         u, e, p = x, torch.zeros_like(x), torch.zeros_like(gradient(x, axes))
         for k in range(TV_STEPS):

@@ -65,7 +65,7 @@ class Settings(BaseModel):
     """The published knobs; None stands for the published number of the job.
 
     ``steps``: noise levels N. ``k``: as a whole number, every k-th step asks the auxiliary plane; as a fraction, one
-    step in k by chance. ``weight``: of DPS, for a slice of its own and an operator of norm 1, in units of the image's
+    step in k by chance. ``dps_weight``: for a slice of its own and an operator of norm 1, in units of the image's
     99th percentile. ``snr``: of the Langevin step. ``primary``, ``auxiliary``: planes; auto: the auxiliary one is that
     of the thick slices, or else the one across those that were measured. ``snapshots``: keep a picture every so many
     network calls.
@@ -75,7 +75,7 @@ class Settings(BaseModel):
 
     steps: int = Field(default=2000, ge=2, le=100_000)
     k: int | float | None = Field(default=None, gt=1)
-    weight: float | None = Field(default=None, ge=0)
+    dps_weight: float | None = Field(default=None, ge=0, lt=math.inf)
     snr: float = Field(default=0.16, gt=0, le=10)
     primary: Plane | Literal["auto"] = "auto"
     auxiliary: Plane | Literal["auto"] = "auto"
@@ -162,7 +162,7 @@ class Problem:
     def start(self, steps: tuple[Step, ...], process: White, rng: Noise) -> State:
         """Noise; for thick slices only what they do not see is noise."""
         first = start(torch.zeros_like(self.like), steps, process, rng)
-        if not isinstance(self.measurement.operator, Separable):
+        if self.empty or not isinstance(self.measurement.operator, Separable):
             return first
         return State(self.measurement.operator.prox(first.x, self.measurement.y, 0.0))
 
@@ -202,6 +202,7 @@ class Tpdm:
     name = "tpdm"
     Options: ClassVar[type[BaseModel]] = Settings
     citation = "Lee et al., Improving 3D imaging with pre-trained perpendicular 2D diffusion models, ICCV 2023"
+    whole_stacks = True
 
     def __init__(self, prior: Prior | None = None) -> None:
         self._prior = prior
@@ -219,7 +220,7 @@ class Tpdm:
         problem = pose(moved, options)
         weights = None if self._prior is not None else self._weights(options, problem.like.is_complex())
         priors = [self._plane(problem, axis, weights, options) for axis in problem.planes.values()]
-        guided = problem.guided(priors, options.weight)
+        guided = problem.guided(priors, options.dps_weight)
         k = problem.known.k if options.k is None else options.k
         # The planes of a run are as random as its noise: their seed is the bits of a number of it.
         seed = int(rng(0, PLANES, (1,)).to(torch.float32).view(torch.int32))

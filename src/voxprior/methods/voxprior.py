@@ -13,6 +13,7 @@ from voxprior.diffusion.noise import Noise
 from voxprior.diffusion.process import White
 from voxprior.diffusion.sample import PREVIOUS, sample, start
 from voxprior.diffusion.schedule import alternating, dpm_2m, karras, schedule
+from voxprior.diffusion.snapshots import central, watched
 from voxprior.errors import InputError
 from voxprior.guidance.proximal import noise_std, posterior_variance, proximal
 from voxprior.methods.result import Progress, Result
@@ -33,11 +34,12 @@ class Settings(BaseModel):
     """Settings of the method.
 
     ``mode``: ``mean`` (one pass a plane) or ``sample`` (posterior samples of ``steps`` calls each). ``samples``: how
-    many. ``memory``: megabytes for one network call. ``weights``: bundled name, file or ``hf://``.
+    many. ``memory``: megabytes for one network call. ``weights``: bundled name, file or ``hf://``. ``snapshots``: keep
+    a picture every so many network calls of the first sample.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    for_samples: ClassVar[tuple[str, ...]] = ("steps", "samples")
+    for_samples: ClassVar[tuple[str, ...]] = ("steps", "samples", "snapshots")
 
     mode: Literal["mean", "sample"] = "mean"
     steps: int = Field(default=20, ge=2, le=1000)
@@ -45,6 +47,7 @@ class Settings(BaseModel):
     weights: str = DEFAULT
     precision: Literal["float32", "bf16"] = "float32"
     memory: int | None = Field(default=None, ge=64)
+    snapshots: int | None = Field(default=None, ge=1)
     device: str = "cpu"
 
 
@@ -106,11 +109,13 @@ class Voxprior:
         grid = karras(options.steps, WARM_START * spread, LAST_SIGMA * spread)
         steps = schedule(grid, dpm_2m, alternating(len(priors)))
         guided = proximal(priors, bound.measurement, spread)
-        total, samples = options.samples * len(steps), []
+        total, samples, shots = options.samples * len(steps), [], dict[int, tuple[Tensor, ...]]()
+        keep = central(shots)
         for k in range(options.samples):
             process = White(first=k)
             state = start(bound.m, steps, process, rng)
-            for state in sample(guided, state, steps, process, rng):
+            states = sample(guided, state, steps, process, rng)
+            for state in watched(states, options.snapshots if k == 0 else None, lambda i, x: keep(i, bound.leave(x))):
                 if progress is not None:
                     progress(k * len(steps) + state.index, total)
             samples.append(_consistent(bound.leave(state.memory[PREVIOUS]).cpu(), measurement)[0])
@@ -120,7 +125,7 @@ class Voxprior:
         else:  # one sample has no spread of its own: the variance head gives it, for a pass a plane
             _, predicted, extra = bound.mean()
             std, calls = bound.leave(predicted).cpu()[0], total + extra
-        return {"mean": stack.mean(0), "std": std, "samples": stack, "calls": calls}
+        return {"mean": stack.mean(0), "std": std, "samples": stack, "calls": calls, "snapshots": shots}
 
 
 def _consistent(x: Tensor, measurement: Measurement) -> Tensor:

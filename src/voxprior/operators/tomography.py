@@ -77,6 +77,12 @@ class Tomography(Composable):
             other._set(weights)
         return other
 
+    def limited(self, iterations: int, tolerance: float | None = None) -> Tomography:
+        """The same operator with proximal points that end after ``iterations``; the matrix is shared."""
+        other = copy.copy(self)
+        other.iterations, other.tolerance = iterations, tolerance
+        return other
+
     def apply(self, x: Tensor) -> Tensor:
         """``A x``: (sample, *shape) to (sample, *data_shape)."""
         there, back = self._products(x)

@@ -20,7 +20,8 @@ class FitConfig(BaseModel):
     ``data``: folder with manifest.csv, packed ``.npz``, or (k-space) a folder of ``.h5`` files. ``output``: folder for
     checkpoints, logs and pictures.
     ``rate``: AdamW rate, reached after ``warmup`` steps, held, and brought to zero over the last ``decay`` steps.
-    ``noise_spread``: std of ln(sigma) about the data's own spread. ``ema``: decay of the weight average.
+    ``noise_spread``: std of ln(sigma) about ``noise_centre`` times the data's own spread. ``ema``: decay of the weight
+    average.
     ``validate_every``, ``save_every``: steps. ``start``: weights to begin with. ``threads``: 0 leaves torch's choice.
     """
 
@@ -38,6 +39,7 @@ class FitConfig(BaseModel):
     weight_decay: float = 1e-4
     clip: float = 1.0
     ema: float = 0.999
+    noise_centre: float = 1.0
     noise_spread: float = 1.2
     variance_weight: float = 0.05
     seed: int = 1

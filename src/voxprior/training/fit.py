@@ -154,7 +154,7 @@ def _train_step(fabric: Any, model: Any, run: Run, batch: Batch, task: Task) -> 
     config = run.config
     stream = run.step * fabric.world_size + fabric.global_rank
     generator = torch.Generator().manual_seed(config.seed * 1_000_003 + stream)
-    sigma = noise_levels(batch, run.prior, config.noise_spread, generator)
+    sigma = noise_levels(batch, run.prior, config.noise_spread, generator, config.noise_centre)
     noise = torch.randn(batch.truth.shape, generator=generator)
     moved = Batch(*(t.to(fabric.device) for t in batch))
     for group in run.optimiser.param_groups:

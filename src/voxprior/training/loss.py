@@ -22,14 +22,16 @@ class Loss(NamedTuple):
     error: Tensor
 
 
-def noise_levels(batch: Batch, prior: SlicePrior, spread: float, generator: torch.Generator) -> Tensor:
-    """Noise level of each example, (n,): about the data's own spread; the largest one for mean examples."""
+def noise_levels(
+    batch: Batch, prior: SlicePrior, spread: float, generator: torch.Generator, centre: float = 1.0
+) -> Tensor:
+    """Noise level of each example, (n,): about ``centre`` times the data's spread; the largest for mean examples."""
     c = prior.config
     n = len(batch.spread)
-    centre = torch.log(batch.spread) + spread * torch.randn(n, generator=generator)
+    middle = torch.log(centre * batch.spread) + spread * torch.randn(n, generator=generator)
     low, high = torch.log(torch.tensor([c.sigma_min, c.sigma_max]))
     uniform = low + (high - low) * torch.rand(n, generator=generator)
-    sigma = torch.where(torch.rand(n, generator=generator) < TAIL, uniform, centre).exp()
+    sigma = torch.where(torch.rand(n, generator=generator) < TAIL, uniform, middle).exp()
     return torch.where(batch.kind == 0, torch.full((n,), c.sigma_max), sigma.clamp(c.sigma_min, c.sigma_max))
 
 

@@ -114,17 +114,17 @@ class KspaceTask:
         return self.examples.batch(seed, step, size)
 
     def diffusing(self, x: Tensor) -> Tensor:
-        """All of it, or what lies outside the central lines along the columns."""
+        """All of it, or what lies outside the central lines along the columns, for every other image the square."""
         if self.config.acs_lines is None:
             return x
         import torch
 
         from voxprior.diffusion.subspace import highpass
+        from voxprior.operators.fourier import fft, ifft
 
-        keep = highpass((x.shape[-2], x.shape[-1]), self.config.acs_lines, 1).to(x.device)
-        image = torch.complex(x[:, 0], x[:, 1])
-        spectrum = torch.fft.fftshift(torch.fft.fft2(image), dim=(-2, -1)) * keep
-        image = torch.fft.ifft2(torch.fft.ifftshift(spectrum, dim=(-2, -1)))
+        shape = x.shape[-2], x.shape[-1]
+        keep = torch.stack([highpass(shape, self.config.acs_lines, (1, None)[i % 2]) for i in range(len(x))])
+        image = ifft(keep.to(x.device) * fft(torch.complex(x[:, 0], x[:, 1]), (-2, -1)), (-2, -1))
         return torch.stack([image.real, image.imag], dim=1)
 
     def validate(self, prior: SlicePrior, thorough: bool = False) -> list[Score]:

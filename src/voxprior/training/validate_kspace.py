@@ -54,7 +54,7 @@ def _reconstruct(
 ) -> Score:
     measurement = held_measurement(truth, mask, acceleration)
     given = explain(measurement)
-    found = Problem(prior, measurement, given).mean(Settings(), SeededNoise(0), None)
+    found = Problem(prior, measurement, given).mean(Settings(steps=12), SeededNoise(0), None)
     operator: Any = measurement.operator
     true = float(operator.mask.numel() / operator.mask.sum())
     case = f"{name} {mask} R={true:.2f}"

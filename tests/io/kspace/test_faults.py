@@ -228,6 +228,37 @@ def test_archives_that_would_fill_the_memory(tmp_path: Path) -> None:
     assert peak < 4e6
 
 
+@pytest.mark.parametrize(
+    ("sizes", "match"),
+    [
+        ("12 10 1 4 3 1 1 1 1 1 1 1 1 1", "3 sets of maps .* --maps"),
+        ("12 10 1 4 1 3 1 1 1 1 1 1 1 1", "dimension 5 has 3 entries; take one .bart slice 5 0"),
+        ("12 1 1 4 1 1 1 1 1 1 1 1 1 30", "sizes 12 1 1 in space, which is no image"),
+        ("12 10 1 4", "too long, 11520 bytes where its header says 3840"),
+        ("12 10 1 4 1 1 1 1 1 1 1 1 1 4", "cut short, 11520 bytes where its header says 15360"),
+        ("12 10 -1 4", "no line of sizes"),
+        ("", "no line of sizes"),
+    ],
+)
+def test_headers_of_bart(sizes: str, match: str, write: Write, kspace: Data) -> None:
+    """Sizes that are no slices of k-space, or not those of the data."""
+    path = write("cfl", kspace=kspace)
+    path.with_suffix(".hdr").write_text(f"# Dimensions\n{sizes}\n")
+    refused(path, match)
+
+
+def test_halves_of_a_pair(write: Write, kspace: Data) -> None:
+    """Either half alone asks for the other."""
+    path = write("cfl", kspace=kspace)
+    header = path.with_suffix(".hdr")
+    kept = header.read_bytes()
+    header.unlink()
+    refused(path, "only its data; put both halves")
+    header.write_bytes(kept)
+    path.unlink()
+    refused(header, "only its header; put both halves")
+
+
 def test_a_missing_library_is_named(write: Write, kspace: Data, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the extra, HDF5 files say how to get it, and all others are read."""
     path, other = write("fastmri", kspace=kspace), write("npz", kspace=kspace)

@@ -76,8 +76,7 @@ def header(
 
 
 def save(path: Path, lines: Iterable[Line], head: xsd.ismrmrdHeader) -> Path:
-    data_set = ismrmrd.Dataset(str(path), "dataset", create_if_needed=True)
-    data_set.write_xml_header(xsd.ToXML(head).encode())
+    acquisitions = []
     for line in lines:
         acquisition = ismrmrd.Acquisition.from_array(np.ascontiguousarray(line.data, dtype=np.complex64))
         acquisition.center_sample = line.center
@@ -92,8 +91,10 @@ def save(path: Path, lines: Iterable[Line], head: xsd.ismrmrdHeader) -> Path:
                 setattr(acquisition, name, value)
         for flag in line.flags:
             acquisition.set_flag(flag)
-        data_set.append_acquisition(acquisition)
-    data_set.close()
+        acquisitions.append(acquisition)
+    with ismrmrd.File(path, "w") as file:
+        group = file["dataset"]
+        group.header, group.acquisitions = head, acquisitions
     return path
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from voxprior.io.kspace.arrays import Stored, as_maps, as_mask, kspace_axes, loaded
 from voxprior.io.kspace.file import Bool, KspaceFile
 from voxprior.io.kspace.hdf5 import as_complex, complex_type, stored, text
-from voxprior.io.kspace.header import HEADER_CAP, Encoding, axial_affine, contradiction, parse_encoding, shown_matrix
+from voxprior.io.kspace.header import HEADER_CAP, Encoding, axial_affine, parse_encoding, shown_matrix
 from voxprior.io.kspace.readout import remove_oversampling
 from voxprior.io.names import shown
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voxprior.errors import InputError
+from voxprior.io.kspace.file import one_line
 
 HEADER_CAP = 1 << 22
 MATRIX_CAP = 1 << 14
@@ -64,7 +65,8 @@ def parse_encoding(xml: bytes, name: str) -> tuple[Encoding, int]:
             raise ValueError("no encoding")
         return _encoding(encodings[0], root), len(encodings)
     except (ET.ParseError, ValueError, OverflowError) as error:
-        raise InputError(f"{name}: its ISMRMRD header cannot be understood ({error}); export the file again") from None
+        reason = one_line(error)
+        raise InputError(f"{name}: its ISMRMRD header cannot be understood ({reason}); export it again") from None
 
 
 def _encoding(element: ET.Element, root: ET.Element) -> Encoding:

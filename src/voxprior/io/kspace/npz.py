@@ -22,6 +22,7 @@ from voxprior.io.names import shown
 from voxprior.io.nifti import DEFLATE_RATIO
 
 MEMBER_CAP = 64
+CHUNK_BYTES = 1 << 20
 LOCAL_HEADER = struct.Struct("<26x2H")
 """End of the header before a member of a zip file: lengths of its name and of its extra field."""
 
@@ -131,7 +132,7 @@ def _mapped(path: Path, offset: int, shape: tuple[int, ...], fortran: bool, dtyp
     try:
         return np.memmap(path, dtype, "r", offset, shape, "F" if fortran else "C")
     except (ValueError, OSError) as error:
-        raise InputError(f"{shown(path)}: cut short or damaged ({error}); copy it again") from None
+        raise InputError(f"{shown(path)}: cut short or damaged ({one_line(error)}); copy it again") from None
 
 
 @dataclass
@@ -177,11 +178,14 @@ class _Compressed:
         if count > SAMPLE_CAP:
             raise InputError(f"{self.name}: {count} samples, at most {SAMPLE_CAP} are held; take fewer slices")
         assert self.stream is not None
+        taken: NDArray[Any] = np.empty(count, self.dtype)
+        raw = taken.view(np.uint8)
         try:
-            raw = self.stream.read(count * self.dtype.itemsize)
+            for start in range(0, raw.size, CHUNK_BYTES):  # a whole row at once would be held three times
+                part = raw[start : start + CHUNK_BYTES]
+                if self.stream.readinto(part) < part.size:  # type: ignore[attr-defined]
+                    raise EOFError("fewer bytes than announced")
         except (EOFError, zlib.error, OSError, zipfile.BadZipFile) as error:
-            raise InputError(f"{self.name} is damaged ({error}); copy the file again") from None
-        if len(raw) < count * self.dtype.itemsize:
-            raise InputError(f"{self.name} is cut short; copy the file again")
+            raise InputError(f"{self.name} is damaged ({one_line(error)}); copy the file again") from None
         self.position += 1
-        return np.frombuffer(raw, self.dtype)
+        return taken

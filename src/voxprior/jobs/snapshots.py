@@ -1,0 +1,29 @@
+"""Pictures of a run on its way, beside its outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from voxprior.io.outputs import Transaction, sibling
+from voxprior.report.slices import slices_picture
+
+
+def write_snapshots(
+    out: Transaction, target: Path, snapshots: Mapping[int, tuple[Tensor, ...]], affine: NDArray[np.float64]
+) -> list[str]:
+    """Write ``OUT_step-00100.png`` and so on for the middle slices after so many calls; return the names.
+
+    ``snapshots``: a slice normal to each array axis of the grid with this affine; complex ones are shown by magnitude.
+    """
+    names = []
+    for index, slices in snapshots.items():
+        arrays = [(part.abs() if part.is_complex() else part).float().numpy(force=True) for part in slices]
+        path = sibling(target, f"step-{index:05d}", ".png")
+        out.path(path).write_bytes(slices_picture(arrays, affine))
+        names.append(path.name)
+    return names

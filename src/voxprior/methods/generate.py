@@ -1,0 +1,96 @@
+"""New volumes from the slice prior alone: the three planes of the body in turn, from noise to image."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from voxprior.diffusion.noise import Noise
+from voxprior.diffusion.process import White
+from voxprior.diffusion.sample import PREVIOUS, sample, start
+from voxprior.diffusion.schedule import alternating, ddim, karras, schedule
+from voxprior.diffusion.snapshots import central, watched
+from voxprior.guidance.proximal import unguided
+from voxprior.methods.planes import normals
+from voxprior.methods.result import Progress, Result
+from voxprior.operators.base import Measurement
+from voxprior.priors.bound import VOXELS_AT_ONCE
+from voxprior.priors.plain import unconditional
+from voxprior.priors.weights import DEFAULT, Weights, load
+
+LAST_SIGMA = 0.01
+"""Last noise level before zero, on the priors' scale."""
+BYTES_A_VOXEL = 600
+"""Memory of one slice voxel of a network call."""
+
+
+class Settings(BaseModel):
+    """Settings of the method.
+
+    ``steps``: network calls a sample. ``samples``: how many. ``weights``: bundled name, file or ``hf://``. ``memory``:
+    megabytes for one network call. ``snapshots``: keep a picture every so many calls.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    steps: int = Field(default=60, ge=3, le=1000)
+    samples: int = Field(default=1, ge=1, le=64)
+    weights: str = DEFAULT
+    memory: int | None = Field(default=None, ge=64)
+    snapshots: int | None = Field(default=None, ge=1)
+    device: str = "cpu"
+
+
+class Generate:
+    """Slice prior on axial, coronal and sagittal slices in turn, ancestral sampling; intensities of 0 to about 1."""
+
+    name = "voxprior"
+    Options: ClassVar[type[BaseModel]] = Settings
+    citation = "Voxprior: this package."
+
+    def __init__(self) -> None:
+        self._loaded: dict[tuple[str, str], Weights] = {}
+
+    def __call__(
+        self, measurement: Measurement, options: Any, rng: Noise, progress: Progress | None = None
+    ) -> Result:
+        """Volumes on the grid of ``measurement``, whose data are not looked at."""
+        weights = self._weights(options.weights, options.device)
+        like = torch.zeros_like(measurement.operator.adjoint(measurement.y.to(options.device)))
+        voxels = VOXELS_AT_ONCE if options.memory is None else options.memory * 2**20 // BYTES_A_VOXEL
+        priors = [
+            unconditional(weights.prior, tuple(like.shape[1:]), axis, measurement.affine, voxels=voxels)
+            for axis in normals(measurement.affine).values()
+        ]
+        # Noise that is drawn anew on the way mends what one plane did against the others; the ODE would keep it.
+        steps = schedule(karras(options.steps, priors[0].sigma_range[1], LAST_SIGMA), ddim(1.0), alternating(3))
+        total, samples, shots = options.samples * len(steps), [], dict[int, tuple[Tensor, ...]]()
+        for number in range(options.samples):
+            process = White(first=number)
+            state = start(like, steps, process, rng)
+            states = sample(unguided(priors), state, steps, process, rng)
+            for state in watched(states, options.snapshots if number == 0 else None, central(shots)):
+                if progress is not None:
+                    progress(number * len(steps) + state.index, total)
+            samples.append(state.memory[PREVIOUS][0].cpu())
+        stack = torch.stack(samples)
+        return Result(
+            stack.mean(0),
+            samples=stack,
+            calls=total,
+            weights={"name": weights.name, "sha256": weights.sha256},
+            snapshots=shots,
+        )
+
+    def _weights(self, name: str, device: str) -> Weights:
+        if (name, device) not in self._loaded:
+            weights = load(name)
+            weights.prior.to(device)
+            self._loaded[name, device] = weights
+        return self._loaded[name, device]
+
+
+voxprior = Generate()
