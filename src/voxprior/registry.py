@@ -10,6 +10,7 @@ from typing import Any
 from voxprior.errors import InputError
 
 _BASELINES = "voxprior.methods.baselines"
+_LINEAR = "voxprior.methods.linear"
 _HFS_SDE = "voxprior.methods.hfs_sde"
 
 _TPDM = "voxprior.methods.tpdm:tpdm"
@@ -24,11 +25,11 @@ JOBS: Mapping[str, str] = {
 METHODS: Mapping[str, Mapping[str, str]] = {
     "sr": {
         "voxprior": "voxprior.methods.voxprior:voxprior",
-        "tpdm": _TPDM,
         "nearest": f"{_BASELINES}:nearest",
         "linear": f"{_BASELINES}:linear",
         "cubic": f"{_BASELINES}:cubic",
         "cubic-projected": f"{_BASELINES}:cubic_projected",
+        "tpdm": _TPDM,
     },
     "recon": {
         "voxprior": "voxprior.methods.kspace:voxprior",
@@ -36,6 +37,9 @@ METHODS: Mapping[str, Mapping[str, str]] = {
         "hfs-sde": f"{_HFS_SDE}:hfs_sde",
         "ve-sde": f"{_HFS_SDE}:ve_sde",
         "vp-sde": f"{_HFS_SDE}:vp_sde",
+        "zero-filled": f"{_LINEAR}:zero_filled",
+        "sense": f"{_LINEAR}:sense",
+        "tv": f"{_LINEAR}:tv",
     },
     "generate": {"voxprior": "voxprior.methods.generate:voxprior", "tpdm": _TPDM},
 }

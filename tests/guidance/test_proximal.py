@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from voxprior.diffusion.process import White
 from voxprior.diffusion.sample import PREVIOUS, State, as_denoiser, sample, start
 from voxprior.diffusion.schedule import SOLVERS, Step, alternating, euler, karras, renoise, schedule
 from voxprior.errors import InputError
-from voxprior.guidance.proximal import DUAL, admm, noise_std, posterior_variance, proximal, unguided
+from voxprior.guidance.proximal import DUAL, admm, consensus, noise_std, posterior_variance, proximal, unguided
 from voxprior.operators.base import Measurement, Operator, conjugate_gradients
 from voxprior.operators.separable import Separable
 from voxprior.priors.gaussian import Posterior, StationaryGaussian, power_law
@@ -264,3 +265,24 @@ def test_noise_free_run_ends_on_the_data() -> None:
         begin = start(torch.zeros(2, *SHAPE, dtype=torch.float64), steps, White(), rng)
         *_, last = sample(proximal([_prior(2.0)], measurement, STD), begin, steps, White(), rng)
         torch.testing.assert_close(operator.apply(last.x), measurement.y.expand(2, -1, -1, -1))
+
+
+def test_consensus_rests_where_prior_and_data_agree() -> None:
+    """At a constant level it comes to the point where D and the proximal point are one, and the dual stands still.
+
+    For a Gaussian prior that point is a closed form: D(x - u) = x and A'(A x - y) = (sigma_y/sigma)^2 u.
+    """
+    generator = torch.Generator().manual_seed(0)
+    prior = StationaryGaussian(torch.zeros(()), power_law((6, 5, 4), 1.0))
+    operator = Separable({0: torch.eye(6, dtype=torch.float64).reshape(3, 2, 6).mean(1).numpy()}, (6, 5, 4))
+    y = torch.randn((1, 3, 5, 4), generator=generator, dtype=torch.float64)
+    sigma_y, sigma = 0.3, 0.5
+    guided = consensus([prior], Measurement(operator, y, sigma_y))
+    x: torch.Tensor = torch.zeros((1, 6, 5, 4), dtype=torch.float64)
+    memory: Mapping[str, Tensor] = {}
+    for i in range(400):
+        estimate, memory = guided(x, Step(i, sigma), memory)
+        x = estimate.denoised
+    u = memory["dual"]
+    assert torch.allclose(prior(x - u, sigma), x, atol=1e-6)
+    assert torch.allclose(operator.adjoint(operator.apply(x) - y), (sigma_y / sigma) ** 2 * u, atol=1e-6)

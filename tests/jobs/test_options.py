@@ -81,4 +81,4 @@ def test_the_reference_page_holds_every_option_with_its_default() -> None:
     text = PAGE.read_text(encoding="utf-8")
     for name, field in SrOptions.model_fields.items():
         default = "" if field.default is None else f"`{field.default}`"
-        assert f"| `--{name}` | {default} | {field.description} |" in text
+        assert f"| `--{name.replace('_', '-')}` | {default} | {field.description} |" in text

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +22,8 @@ from voxprior.jobs.job import method_options
 from voxprior.jobs.options import ReconOptions
 from voxprior.jobs.recon import Reconstructed, reconstruct_slice, reconstruct_stack
 from voxprior.jobs.recon_request import asked_mask, resolved, sampling
+from voxprior.methods.baselines import NoOptions
+from voxprior.methods.result import Result
 from voxprior.operators.masks import Mask, detect_mask
 
 SENSE = ReconOptions(method="sense")
@@ -139,7 +143,7 @@ def test_a_volume_is_one_image_by_the_same_code() -> None:
     assert np.abs(turn).max() < 0.01
 
 
-def test_a_stack_is_one_volume_to_methods_that_look_across_slices() -> None:
+def test_a_stack_is_one_volume_to_methods_that_look_across_slices(monkeypatch) -> None:
     """Guards the other way through the job: with a method that does not look across, it gives the slices' images."""
     made = [scans.scan(shift=shift) for shift in (0.0, 0.4, 0.8)]
     keep = scans.lines(48, 3, 16)
@@ -153,8 +157,19 @@ def test_a_stack_is_one_volume_to_methods_that_look_across_slices() -> None:
         assert relative(part.image, alone.image) < 1e-5
         assert part.missed == pytest.approx(alone.missed, rel=1e-4)
         assert part.image.shape == (40, 48)
-    real = reconstruct_stack(acquired, options, None, True)[0].image
+    monkeypatch.setitem(sys.modules, "adjoint_method", SimpleNamespace(adjoint=Adjoint()))
+    monkeypatch.setitem(registry.METHODS["recon"], "adjoint", "adjoint_method:adjoint")
+    real = reconstruct_stack(acquired, ReconOptions(method="adjoint"), None, True)[0].image
     assert relative(real, found[0].image.real) < 1e-5
+
+
+class Adjoint:
+    """A method for any operator."""
+
+    name, citation, Options = "adjoint", "this test", NoOptions
+
+    def __call__(self, measurement: Any, options: Any, rng: Any, progress: Any = None) -> Result:
+        return Result(measurement.operator.adjoint(measurement.y)[0])
 
 
 def test_a_mask_that_changes_along_every_axis_needs_maps() -> None:

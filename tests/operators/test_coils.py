@@ -98,7 +98,7 @@ def test_the_virtual_coil_does_not_depend_on_a_common_phase() -> None:
 
 
 def test_resampling_keeps_the_ends_and_smooth_maps() -> None:
-    """Maps of a 20 x 17 grid on 64 x 50 pixels: ends exact, the rest to 1e-3."""
+    """Maps of a 20 x 17 grid on 64 x 50 pixels: ends exact, the inside to 1e-3."""
     y, x = (torch.linspace(0, 1, n)[:, None] for n in (20, 17))
     fine_y, fine_x = (torch.linspace(0, 1, n)[:, None] for n in SHAPE)
 
@@ -106,7 +106,9 @@ def test_resampling_keeps_the_ends_and_smooth_maps() -> None:
         return torch.exp(1j * (2 * y + x.T**2))[None, None]
 
     found = resample(field(y, x), SHAPE)
-    assert torch.allclose(found, field(fine_y, fine_x), atol=5e-3)
+    inner = (slice(None), slice(None), slice(4, -4), slice(4, -4))
+    assert torch.allclose(found[inner], field(fine_y, fine_x)[inner], atol=1e-3)
+    assert torch.allclose(found, field(fine_y, fine_x), atol=2e-2)
     assert torch.allclose(found[..., [0, -1], -1], field(y, x)[..., [0, -1], -1], atol=1e-6)
 
 

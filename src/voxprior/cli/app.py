@@ -73,7 +73,7 @@ def _one_line(error: Exception) -> str:
     if isinstance(error, CycloptsError) and callable(errors):  # a range or choice that pydantic refused
         first = errors()[0]
         name = ".".join(str(part) for part in first["loc"])
-        return f"--{name} {first['input']}: {first['msg'][0].lower()}{first['msg'][1:]}; see --help"
+        return f"--{name.replace('_', '-')} {first['input']}: {first['msg'][0].lower()}{first['msg'][1:]}; see --help"
     return " ".join(str(error).split())
 
 

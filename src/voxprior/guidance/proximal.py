@@ -118,6 +118,25 @@ def admm(priors: Sequence[Denoiser], measurement: Measurement) -> Guided:
     return guided
 
 
+def consensus(priors: Sequence[Denoiser], measurement: Measurement) -> Guided:
+    """Plug-and-play ADMM along a falling level: an estimate of the image, not E[x0 | x, y].
+
+    ``D = D(x - u; sigma)``, ``D_y = argmin |A v - y|^2 + (sigma_y/sigma)^2 |v - D - u|^2``, ``u <- u + D - D_y``. The
+    dual u stays in image units while the level falls, where :func:`admm` scales it with sigma^2: what prior and data
+    have come to disagree about is then not forgotten at low levels.
+    """
+    sigma_y, operator = noise_std(measurement), measurement.operator
+
+    def guided(x: Tensor, step: Step, memory: Mapping[str, Tensor]) -> tuple[Estimate, Mapping[str, Tensor]]:
+        u = memory[DUAL] if DUAL in memory else torch.zeros_like(x)
+        d = priors[step.plane](x - u, step.sigma)
+        lam = (sigma_y / step.sigma) ** 2
+        d_y = operator.prox(d + u, _data(measurement, d), lam, memory.get(PREVIOUS))
+        return Estimate(d, d_y), {DUAL: u + d - d_y}
+
+    return guided
+
+
 def _data(measurement: Measurement, d: Tensor) -> Tensor:
     """The data, once a sample of d."""
     y = measurement.y

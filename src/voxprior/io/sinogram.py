@@ -21,7 +21,7 @@ from voxprior.operators.projection_matrix import Beam, ProjectionGeometry
 
 SUFFIX = ".npz"
 MU_WATER = 0.0193
-"""Attenuation of water at 70 keV, about the mean energy of 120 kVp, 1/mm: HU are told from it where a file is silent."""
+"""Attenuation of water at 70 keV, about the mean energy of 120 kVp, 1/mm: taken where a file says nothing."""
 SPACING_TOLERANCE = 1e-3
 OPAQUE = 20.0
 """A line integral above this lets one photon in 500 million through: no scanner measures it."""

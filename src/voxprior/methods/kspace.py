@@ -11,10 +11,10 @@ from torch import Tensor
 
 from voxprior.diffusion.noise import Noise
 from voxprior.diffusion.process import White
-from voxprior.diffusion.sample import PREVIOUS, sample, start
-from voxprior.diffusion.schedule import alternating, dpm_2m, karras, log_uniform, schedule
+from voxprior.diffusion.sample import PREVIOUS, State, sample, start
+from voxprior.diffusion.schedule import Step, alternating, dpm_2m, karras, log_uniform, schedule
 from voxprior.errors import InputError
-from voxprior.guidance.proximal import noise_std, proximal
+from voxprior.guidance.proximal import consensus, noise_std, proximal
 from voxprior.methods.result import Progress, Result
 from voxprior.operators.base import Measurement
 from voxprior.operators.fourier import Fourier
@@ -23,8 +23,8 @@ from voxprior.priors.denoiser import SlicePrior
 from voxprior.priors.weights import Weights, load
 
 WEIGHTS = "head-kspace"
-MEAN_START, LAST_LEVEL = 2.0, 0.1
-"""First and last level of the mean mode, in units of the expected error of the linear reconstruction."""
+MEAN_START, LAST_LEVEL = 4.0, 0.3
+"""First and last level of the mean mode, in units of the expected error of the linear start; from tune subjects."""
 WARM_START, LAST_SIGMA = 4.0, 0.05
 """First noise level of a sample, and the last before zero, in the same units."""
 LEAST_NOISE = 1e-3
@@ -109,15 +109,16 @@ class Problem:
         self.informed = ComplexDenoiser(prior, given.scale, given, vector)
 
     def mean(self, options: Settings, rng: Noise, progress: Progress | None) -> dict[str, Any]:
-        """Denoise and fit the data in turn, from the linear start, at a falling level; the last call gives the std."""
-        given, m = self.given, self.measurement
-        levels = log_uniform(options.steps - 1, MEAN_START * given.spread, LAST_LEVEL * given.spread)[:-1]
-        x = given.m
-        for done, level in enumerate(levels, 1):
-            x = self.priors[done % len(self.priors)](x, level)
-            x = m.operator.prox(x, m.y, (noise_std(m) / level) ** 2, x)
+        """Denoise and fit the data in turn at a falling level, from the linear start; the last call gives the std."""
+        spread, n = self.given.spread, options.steps - 1
+        levels = log_uniform(n, MEAN_START * spread, LAST_LEVEL * spread)[:-1]
+        turn = alternating(len(self.priors))
+        rows = [Step(i, level, plane=turn(i, n)) for i, level in enumerate(levels)]
+        state = State(self.given.m)
+        for state in sample(consensus(self.priors, self.measurement), state, rows, White(), rng):
             if progress is not None:
-                progress(done, options.steps)
+                progress(state.index, options.steps)
+        x = state.memory[PREVIOUS]
         std = self._std()
         if progress is not None:
             progress(options.steps, options.steps)

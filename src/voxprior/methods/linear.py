@@ -16,51 +16,92 @@ from voxprior.methods.result import Progress, Result
 from voxprior.operators.base import Measurement
 from voxprior.operators.fourier import Fourier
 
-UNKNOWN_NOISE = 0.01
-"""Noise std a component that is assumed when it is not known, as a part of the image's root mean square."""
-TV_STEPS = 60
-"""Iterations of the alternating directions."""
+SENSE_STRENGTH = 5.0
+"""``lam`` of SENSE in units of sigma^2 / v. Voxels are not independent: frequencies that are missing have less than the
+mean energy v. On training subjects with 8 coils and noise of 1 to 5 % the best factor lies between 3 and 20.
+"""
+TV_STRENGTH = 0.2
+"""Weight of total variation in units of the noise std: within 0.1 dB of the best at noise from 1 to 5 % of the image's
+maximum and 0.7 dB at 0.2 %, on training subjects with 8 coils and one; 0.3 loses 0.2 dB and 0.1 up to 2 dB.
+"""
+TV_STEPS = 40
+"""Alternations; the result has settled to 0.1 dB after 20."""
 DUAL_STEPS = 8
 """Warm-started iterations of each total-variation denoising."""
-TV_COUPLINGS = (1e-3, 1.0)
-"""Range of the coupling of the two halves, on the scale where the eigenvalues of A'A are at most 1."""
+UNKNOWN_NOISE = 0.03
+"""Noise std a component that is assumed when it is not known, as a part of the image's root mean square."""
+COUPLING = (1e-3, 1.0)
+"""Range of the coupling of data and total variation; the eigenvalues of A'A are at most 1."""
 
 
 class ZeroFilled:
-    """The adjoint ``A'y``: missing k-space is zero; the coils are combined by their maps."""
+    """The adjoint ``A'y``: k-space is zero where it was not measured, and coils are combined by their maps."""
 
     name = "zero-filled"
     Options: ClassVar[type[BaseModel]] = NoOptions
     citation = "inverse Fourier transform of the measured samples, coils combined by their sensitivities"
 
     def __call__(self, measurement: Measurement, options: Any, rng: Noise, progress: Progress | None = None) -> Result:
-        """Combine ``measurement.y`` (1, *data); nothing is random; raises :class:`InputError` for other operators."""
-        operator = kspace_operator(measurement, self.name)
-        mean = operator.adjoint(measurement.y)[0]
+        """Combine ``measurement.y`` (1, *data) to a complex image in its units; nothing is random.
+
+        Raises :class:`InputError` when the operator is not the k-space of one scan.
+        """
+        mean = kspace_operator(measurement, self.name).adjoint(measurement.y)[0]
         if progress is not None:
             progress(1, 1)
         return Result(mean)
 
 
 class Sense:
-    """``argmin |A x - y|^2 + lam |x|^2`` with ``lam = sigma^2 / v``: the best linear image if voxels were independent.
+    """``argmin |A x - y|^2 + lam |x|^2`` with ``lam = 5 sigma^2 / v``, v the mean square of an image component.
 
-    v: mean square of an image component where a coil sees it, from the energy of y less that of its noise.
+    v is the energy of y less that of its noise, over the voxels that a coil sees: by Parseval it is the image's.
     """
 
     name = "sense"
     Options: ClassVar[type[BaseModel]] = NoOptions
-    citation = "Pruessmann et al., SENSE: sensitivity encoding for fast MRI, Magnetic Resonance in Medicine, 1999"
+    citation = "Pruessmann et al., Advances in sensitivity encoding, Magnetic Resonance in Medicine, 2001"
 
     def __call__(self, measurement: Measurement, options: Any, rng: Noise, progress: Progress | None = None) -> Result:
-        """Reconstruct ``measurement.y`` (1, *data); nothing is random; raises :class:`InputError` as zero-filling."""
+        """Reconstruct as :meth:`ZeroFilled.__call__`."""
         operator = kspace_operator(measurement, self.name).planned(1)
-        sigma, energy = levels(measurement, operator)
-        lam = sigma**2 / energy
-        mean = operator.prox(_blank(measurement, operator), measurement.y, lam)[0]
+        mean, lam = regularised(measurement, operator)
         if progress is not None:
             progress(1, 1)
-        return Result(mean, notes={"lam": lam})
+        return Result(mean[0], notes={"lam": lam})
+
+
+class TotalVariation:
+    """``argmin |A x - y|^2 / 2 + w sum_i |grad x|_i`` with w = 0.2 sigma: isotropic, complex, along transformed axes.
+
+    Alternating directions x (proximal point of the data), u (total-variation denoising by projections of its dual) and
+    their running difference e. The coupling makes the threshold of the denoising the mean gradient of SENSE.
+    """
+
+    name = "tv"
+    Options: ClassVar[type[BaseModel]] = NoOptions
+    citation = (
+        "Rudin, Osher and Fatemi, Nonlinear total variation based noise removal algorithms, Physica D, 1992; Block et "
+        "al., Undersampled radial MRI with multiple coils, Magnetic Resonance in Medicine, 2007"
+    )
+
+    def __call__(self, measurement: Measurement, options: Any, rng: Noise, progress: Progress | None = None) -> Result:
+        """Reconstruct as :meth:`ZeroFilled.__call__`."""
+        operator = kspace_operator(measurement, self.name)
+        axes = tuple(a - operator.mask.ndim for a in operator.axes)
+        x, _ = regularised(measurement, operator.planned(1))
+        weight = TV_STRENGTH * levels(measurement, operator)[0]
+        threshold = float(_modulus(gradient(x, axes)).mean())
+        coupling = min(max(weight / threshold, COUPLING[0]), COUPLING[1])
+        operator = operator.planned(TV_STEPS, weights=1)
+        u, e, dual = x, torch.zeros_like(x), torch.zeros_like(gradient(x, axes))
+        for done in range(1, TV_STEPS + 1):
+            x = operator.prox(u - e, measurement.y, coupling, x)
+            u, dual = denoise(x + e, weight / coupling, dual, axes)
+            e = e + x - u
+            if progress is not None:
+                progress(done, TV_STEPS)
+        return Result(x[0], notes={"weight": weight, "coupling": coupling})
 
 
 def kspace_operator(measurement: Measurement, name: str) -> Fourier:
@@ -73,90 +114,67 @@ def kspace_operator(measurement: Measurement, name: str) -> Fourier:
     return operator
 
 
+def regularised(measurement: Measurement, operator: Fourier) -> tuple[Tensor, float]:
+    """The image of :class:`Sense`, (1, *image_shape), and its ``lam``."""
+    sigma, energy = levels(measurement, operator)
+    lam = SENSE_STRENGTH * sigma**2 / energy
+    return operator.prox(_blank(measurement, operator), measurement.y, lam), lam
+
+
 def levels(measurement: Measurement, operator: Fourier) -> tuple[float, float]:
-    """Noise std a component, and mean square of a component of the image at the frequencies that are missing.
+    """Noise std, and mean square of the image where a coil sees it, both a component.
 
-    The latter from the measured samples beyond :data:`CENTRE`, their noise taken off: summed over the coils they are
-    the power of the image there, if sum |maps|^2 = 1.
+    Raises :class:`InputError` for k-space that is zero everywhere.
     """
-    keep, y = operator.mask, measurement.y[0]
-    coils = y.numel() // keep.numel()
-    far = keep & ~_centre(keep.shape, operator.axes).to(keep.device)
-    sigma = noise_std(measurement)
-    power = [float(y[..., part].abs().square().sum()) / max(2 * int(part.sum()), 1) for part in (far, keep)]
-    if power[1] == 0:
+    seen = operator.normal(torch.ones_like(_blank(measurement, operator))).abs() > 0
+    samples = int(operator.mask.sum()) * (measurement.y[0].numel() // operator.mask.numel())
+    total = float((measurement.y * operator.mask).abs().square().sum()) / 2
+    if total == 0:
         raise InputError("the k-space is zero everywhere: nothing was measured; give another file or slice")
-    if sigma == 0:
-        sigma = UNKNOWN_NOISE * (float(y[..., keep].abs().square().sum())/2/keep.numel()) ** 0.5
-    return sigma, max(power[0] - coils * sigma**2, LEAST_POWER * power[1])
-
-
-LEAST_POWER=1e-3
-CENTRE=1/8
-def _centre(shape, axes):
-    inside = torch.ones(shape, dtype=torch.bool)
-    for a in axes:
-        n = shape[a]
-        near = (torch.arange(n) - n // 2).abs() <= CENTRE * n
-        inside &= near.reshape([-1 if i == a else 1 for i in range(len(shape))])
-    return inside
+    sigma = noise_std(measurement)
+    energy = max(total - sigma**2 * samples, 1e-3 * total) / max(int(seen.sum()), 1)
+    return (sigma if sigma > 0 else UNKNOWN_NOISE * energy**0.5), energy
 
 
 def _blank(measurement: Measurement, operator: Fourier) -> Tensor:
     return torch.zeros(1, *operator.image_shape, dtype=measurement.y.dtype, device=measurement.y.device)
 
 
-class TotalVariation:
-    def __call__(self, measurement: Measurement, options: Any, rng: Noise, progress: Progress | None = None, c=.3, r=1., trace=None) -> Result:
-        operator = kspace_operator(measurement, "tv")
-        sigma, energy = levels(measurement, operator)
-        y, axes = measurement.y, operator.axes
-        x = operator.planned(1).prox(_blank(measurement, operator), y, sigma**2 / energy)
-        axes = tuple(a - operator.mask.ndim for a in axes)
-        def m_of(x): return float(_modulus(gradient(x, axes)).mean())
-        weight = c/sigma
-        rho = min(max(sigma**2*weight/m_of(x)*r, 1e-3), 1.0)
-        plan = operator.planned(TV_STEPS, 1)
-        u, e, p = x, torch.zeros_like(x), torch.zeros_like(gradient(x, axes))
-        for k in range(TV_STEPS):
-            x = plan.prox(u - e, y, rho, x)
-            u, p = denoise(x + e, sigma**2*weight/rho, p, axes)
-            e = e + x - u
-            if trace: trace(k,x)
-        return Result(x[0], notes={"weight": weight, "rho": rho, "m":m_of(x)})
-
-
 def gradient(x: Tensor, axes: tuple[int, ...]) -> Tensor:
-    """Forward differences along ``axes`` (counted from the end), stacked first; zero at the far end."""
-    parts = []
-    for axis in axes:
-        n = x.shape[axis]
-        step = x.narrow(axis, 1, n - 1) - x.narrow(axis, 0, n - 1)
-        parts.append(torch.cat([step, torch.zeros_like(x.narrow(axis, 0, 1))], dim=axis))
-    return torch.stack(parts)
+    """Forward differences (axis, *x.shape) along ``axes``, counted from the end; zero at the far end."""
+    return torch.stack([torch.diff(x, dim=a, append=x.narrow(a, x.shape[a] - 1, 1)) for a in axes])
 
 
 def gradient_adjoint(p: Tensor, axes: tuple[int, ...]) -> Tensor:
-    """The adjoint of :func:`gradient`, minus the divergence."""
+    """The adjoint of :func:`gradient`: minus the divergence."""
     total = torch.zeros_like(p[0])
     for part, axis in zip(p, axes, strict=True):
-        n = part.shape[axis]
-        inner = part.narrow(axis, 0, n - 1)
-        total.narrow(axis, 1, n - 1).add_(inner)
-        total.narrow(axis, 0, n - 1).sub_(inner)
+        inner = part.narrow(axis, 0, part.shape[axis] - 1)
+        total.narrow(axis, 1, inner.shape[axis]).add_(inner)
+        total.narrow(axis, 0, inner.shape[axis]).sub_(inner)
     return total
 
 
-def _modulus(p): return p.abs().square().sum(0).sqrt()
+def denoise(
+    z: Tensor, weight: float, dual: Tensor, axes: tuple[int, ...], steps: int = DUAL_STEPS
+) -> tuple[Tensor, Tensor]:
+    """``argmin |u - z|^2 / 2 + weight sum |grad u|`` by projected steps on its dual (axis, *z.shape): u and the dual.
 
-
-def denoise(z: Tensor, weight: float, p: Tensor, axes: tuple[int, ...], steps=DUAL_STEPS):
-    if weight<=0: return z,p
-    step = 1/(4*len(axes)*weight)
+    Chambolle's dual: u = z - weight grad' p with |p| at most 1 everywhere. The squared norm of grad is at most 4 an
+    axis, which bounds the step.
+    """
+    step = 1 / (4 * len(axes) * weight)
     for _ in range(steps):
-        p = p + step*gradient(z - weight*gradient_adjoint(p, axes), axes)
-        p = p/_modulus(p).clamp_min(1)
-    return z - weight*gradient_adjoint(p, axes), p
+        dual = dual + step * gradient(z - weight * gradient_adjoint(dual, axes), axes)
+        dual = dual / _modulus(dual).clamp_min(1)
+    return z - weight * gradient_adjoint(dual, axes), dual
+
+
+def _modulus(p: Tensor) -> Tensor:
+    """Length of the gradient at each voxel, over axes and both components."""
+    if p.is_complex():
+        return torch.view_as_real(p).square().sum(-1).sum(0).sqrt()
+    return p.square().sum(0).sqrt()
 
 
 zero_filled, sense, tv = ZeroFilled(), Sense(), TotalVariation()

@@ -42,7 +42,7 @@ class Settings(BaseModel):
     for_samples: ClassVar[tuple[str, ...]] = ("steps", "samples", "snapshots")
 
     mode: Literal["mean", "sample"] = "mean"
-    steps: int = Field(default=20, ge=2, le=1000)
+    steps: int = Field(default=20, ge=2, le=100_000)
     samples: int = Field(default=1, ge=1, le=64)
     weights: str = DEFAULT
     precision: Literal["float32", "bf16"] = "float32"

@@ -13,6 +13,7 @@ from voxprior.errors import InputError
 Complex = NDArray[np.complexfloating]
 
 EDGE = 1 / 16  # of the field of view, at each end of the read-out: air in most scans
+AS_FAINT = 1.1  # times the faintest level: medians of the few samples at an edge differ by some per cent
 DIMENSIONS = 32  # length of the vectors in which signal and noise are told apart
 RAYLEIGH_MEDIAN = np.sqrt(2 * np.log(2))  # median magnitude of complex noise of std 1 per real component
 FEWEST_LINES = 8  # below that many lines the halves of the estimate hold too little
@@ -44,11 +45,10 @@ def noise_samples(kspace: Complex, mask: NDArray[np.bool_]) -> Complex:
     """Samples (coil, samples) of k-space (coil, y, x) with as little signal as can be had without a noise scan.
 
     The outermost samples, or, where whole lines were measured, the outer half of them at either end of the read-out in
-    image space, where air lies; of these the faintest. They serve :func:`whitening`.
+    image space, where air lies; of these the faintest and what is as faint. They serve :func:`whitening`.
     """
-    radius = _radius(mask)
-    order = np.argsort(-radius[mask], kind="stable")
-    found = [kspace[:, mask][:, order[: max(len(order) // 50, 16 * len(kspace))]]]
+    order = np.argsort(-_radius(mask)[mask], kind="stable")
+    found = [kspace[:, mask][:, order[: max(len(order) // 50, 64 * len(kspace))]]]
     for data, kept in _readouts(kspace, mask):
         lines = np.flatnonzero(kept.all(0))
         outer = lines[np.argsort(-np.abs(lines - kept.shape[1] // 2), kind="stable")][: len(lines) // 2]
@@ -56,8 +56,8 @@ def noise_samples(kspace: Complex, mask: NDArray[np.bool_]) -> Complex:
         hybrid = np.fft.fftshift(hybrid, axes=1)
         width = max(1, round(EDGE * kept.shape[0]))
         found += [hybrid[:, :width].reshape(len(kspace), -1), hybrid[:, -width:].reshape(len(kspace), -1)]
-    enough = [samples for samples in found if samples.shape[1] >= 4 * len(kspace)]
-    return min(enough or found[:1], key=lambda samples: float(np.median(np.abs(samples))))
+    level = [float(np.median(np.abs(samples))) for samples in found]
+    return np.concatenate([s for s, m in zip(found, level, strict=True) if m <= AS_FAINT * min(level)], axis=1)
 
 
 def corner_noise(kspace: Complex, mask: NDArray[np.bool_]) -> float:

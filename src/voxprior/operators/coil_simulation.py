@@ -7,12 +7,12 @@ carries the loops.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import CubicSpline
 from scipy.special import ellipe, ellipkm1
+
+from voxprior.operators.splines import spline_matrix
 
 COARSE = 33  # points along the longer side on which the fields are computed; splines carry them to the pixels
 WIRE = 0.12  # half-width of the conductor: it keeps the field finite where a corner of the slice lies on a loop
@@ -87,7 +87,7 @@ def simulate_maps(shape: tuple[int, int], coils: int, rng: np.random.Generator) 
         receiver = rng.uniform(0.7, 1.3) * np.exp(2j * np.pi * rng.uniform())
         sensitivity = receiver * (field[..., 0] - 1j * field[..., 1])
         out[0], out[1] = sensitivity.real, sensitivity.imag
-    fine = _spline(len(rows), shape[0]) @ coarse @ _spline(len(columns), shape[1]).T
+    fine = spline_matrix(len(rows), shape[0]) @ coarse @ spline_matrix(len(columns), shape[1]).T
     fine /= np.sqrt(np.maximum(np.einsum("cryx,cryx->yx", fine, fine), np.finfo(np.float32).tiny))
     maps = np.empty((coils, *shape), np.complex64)
     maps.real, maps.imag = fine[:, 0], fine[:, 1]
@@ -98,15 +98,6 @@ def _axis(length: int, longest: int) -> NDArray[np.float64]:
     """Coarse coordinates from the first to the last of ``length`` pixels, the centre of the longest axis' field 0."""
     points = min(length, max(4, round(COARSE * length / longest)))
     return np.linspace(-(length // 2), length - 1 - length // 2, points) * 2 / longest
-
-
-@lru_cache(maxsize=64)
-def _spline(points: int, length: int) -> NDArray[np.float32]:
-    """Cubic spline interpolation from ``points`` equidistant values to ``length``, both ends included."""
-    if points == length:
-        return np.eye(length, dtype=np.float32)
-    nodes = np.linspace(0, length - 1, points)
-    return np.asarray(CubicSpline(nodes, np.eye(points))(np.arange(length)), np.float32)
 
 
 def _orientation(rng: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from voxprior.errors import InputError
+from voxprior.operators.splines import spline_matrix
 
 
 def root_sum_of_squares(images: Tensor, dim: int) -> Tensor:
@@ -41,12 +42,12 @@ def leading_maps(matrices: Tensor, reference: Tensor, sets: int) -> Tensor:
 
 
 def resample(maps: Tensor, shape: tuple[int, int]) -> Tensor:
-    """Bicubic interpolation of ``maps`` (map, coil, y, x) to ``shape``; first and last points stay where they are."""
-    if maps.shape[-2:] == shape:
-        return maps
-    parts = torch.view_as_real(maps).permute(0, 4, 1, 2, 3).flatten(0, 1)
-    fine = torch.nn.functional.interpolate(parts, shape, mode="bicubic", align_corners=True)
-    return torch.view_as_complex(fine.reshape(len(maps), 2, *fine.shape[1:]).permute(0, 2, 3, 4, 1).contiguous())
+    """Spline interpolation of ``maps`` (..., y, x) to ``shape``; first and last points stay where they are."""
+    rows, columns = (
+        torch.tensor(spline_matrix(old, new), dtype=maps.dtype, device=maps.device)
+        for old, new in zip(maps.shape[-2:], shape, strict=True)
+    )
+    return rows @ maps @ columns.T
 
 
 def adaptive_combine(images: Tensor, block: int = 7, step: int = 4) -> Tensor:

@@ -16,8 +16,8 @@ from voxprior.io.kspace.arrays import Stored
 from voxprior.io.kspace.file import KspaceFile, one_line
 from voxprior.io.names import shown
 
-DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError)
-"""What h5py raises for a file that is cut short or altered."""
+DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError)
+"""What h5py raises for a file that is cut short or altered; AttributeError: a group or a type is no data set."""
 
 
 def open_hdf5(path: Path) -> KspaceFile:

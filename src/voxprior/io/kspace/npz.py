@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO, Any
 
 import numpy as np
@@ -71,7 +72,7 @@ def read_npz(path: Path) -> tuple[dict[str, Stored], Callable[[], None]]:
     name = shown(path)
     try:
         archive = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError, ValueError) as error:
+    except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError) as error:
         raise InputError(f"{name}: no .npz file, or cut short ({one_line(error)}); save it by numpy.savez") from None
     try:
         members = [info for info in archive.infolist() if info.filename.endswith(".npy")]
@@ -110,7 +111,10 @@ def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     if version not in ((1, 0), (2, 0)):
         raise ValueError(f"format version {version} holds no plain numbers")
     read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-    shape, fortran, dtype = read(stream)
+    try:
+        shape, fortran, dtype = read(stream)
+    except (TokenError, SyntaxError, TypeError, RecursionError) as error:
+        raise ValueError(f"its header means nothing: {one_line(error)}") from None
     return tuple(shape), fortran, dtype
 
 
