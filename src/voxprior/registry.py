@@ -12,12 +12,13 @@ from voxprior.errors import InputError
 _BASELINES = "voxprior.methods.baselines"
 _LINEAR = "voxprior.methods.linear"
 _HFS_SDE = "voxprior.methods.hfs_sde"
-
+_TOMOGRAPHY = "voxprior.methods.tomography"
 _TPDM = "voxprior.methods.tpdm:tpdm"
 
 JOBS: Mapping[str, str] = {
     "sr": "thick slices to thin slices",
     "recon": "k-space to images",
+    "ct": "X-ray views to volumes",
     "generate": "new volumes from the prior alone",
 }
 """What each job does; more join this table when they exist."""
@@ -41,6 +42,7 @@ METHODS: Mapping[str, Mapping[str, str]] = {
         "sense": f"{_LINEAR}:sense",
         "tv": f"{_LINEAR}:tv",
     },
+    "ct": {"fbp": f"{_TOMOGRAPHY}:fbp", "cgls": f"{_TOMOGRAPHY}:cgls", "tv": f"{_TOMOGRAPHY}:tv"},
     "generate": {"voxprior": "voxprior.methods.generate:voxprior", "tpdm": _TPDM},
 }
 """Job to method name to ``module:object``."""
@@ -49,6 +51,7 @@ OPERATORS: Mapping[str, str] = {
     "separable": "voxprior.operators.separable:Separable",
     "fourier": "voxprior.operators.fourier:Fourier",
     "real-image": "voxprior.operators.fourier:RealImage",
+    "tomography": "voxprior.operators.tomography:Tomography",
     "compose": "voxprior.operators.base:Compose",
     "stack": "voxprior.operators.base:Stack",
 }

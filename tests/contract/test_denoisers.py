@@ -9,10 +9,13 @@ import torch
 from torch import Tensor
 
 from voxprior.diffusion.denoiser import Denoiser
+from voxprior.diffusion.parameterisation import Converted
+from voxprior.diffusion.path import VariancePreserving
 from voxprior.operators.base import Measurement
 from voxprior.operators.separable import Separable
 from voxprior.priors.bound import BoundPrior
 from voxprior.priors.gaussian import StationaryGaussian, power_law
+from voxprior.priors.plain import unconditional
 from voxprior.priors.planes import Slabs, averaged, slicewise
 from voxprior.priors.weights import load
 from voxprior.volume import SliceGeometry
@@ -43,6 +46,10 @@ DENOISERS = {
         [slicewise(_blur, Slabs(a, 2, slab=3, halo=1), (0.01, 10.0)) for a in (0, 1)], [0.3, 0.7]
     ),
     "slice prior": _bound,
+    "slice prior alone": lambda: unconditional(load().prior, SHAPE, 1, scale=0.8),
+    "network of noise": lambda: Converted(
+        lambda x, t: torch.tanh(x / (1 + t)), VariancePreserving(), "noise", (0.01, 10.0)
+    ),
 }
 
 

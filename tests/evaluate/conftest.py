@@ -10,6 +10,7 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from scipy.ndimage import gaussian_filter
 
+from evaluate.recon_data import make as recon_data_folder
 from voxprior.methods.baselines import cubic
 from voxprior.methods.result import Result
 from voxprior.registry import resolve
@@ -79,3 +80,9 @@ def drawn():
 def methods(drawn):
     """Method name to method: the baselines, and the one above."""
     return lambda name: drawn if name == "drawn" else resolve(name)
+
+
+@pytest.fixture
+def recon_data(tmp_path):
+    """A folder with heads, coil images, a complex image, undersampled k-space and a CT volume."""
+    return recon_data_folder(tmp_path / "recon-data")

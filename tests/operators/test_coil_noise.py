@@ -54,7 +54,7 @@ def test_whitened_noise_has_unit_std_per_real_component(coils: int, seed: int, l
         (lambda n: np.where(np.arange(50) == 3, np.nan, n), "finite"),
     ],
 )
-def test_a_noise_scan_that_determines_nothing_is_refused(change: Callable[[np.ndarray], np.ndarray], words: str) -> None:
+def test_noise_that_determines_nothing_is_refused(change: Callable[[np.ndarray], np.ndarray], words: str) -> None:
     """Too short, a dead coil, a coil twice, NaN: one line says which."""
     noise = _white(np.random.default_rng(0), 4, 50)
     with pytest.raises(InputError, match=words):

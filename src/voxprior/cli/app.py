@@ -13,8 +13,8 @@ from typing import Any
 from cyclopts import App, CycloptsError
 
 import voxprior
+from voxprior.cli import ct, describe, doctor, evaluate, generate, info, recon, sr, train, verify
 from voxprior.cli import demo as demo_command
-from voxprior.cli import describe, doctor, evaluate, generate, info, recon, sr, train, verify
 from voxprior.cli.show import warn
 from voxprior.errors import InputError
 
@@ -29,6 +29,7 @@ app = App(
 )
 app.command(sr.sr, name="sr")
 app.command(recon.recon, name="recon")
+app.command(ct.ct, name="ct")
 app.command(generate.generate, name="generate")
 app.command(train.train, name="train")
 app.command(evaluate.app, name="evaluate")

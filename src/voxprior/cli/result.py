@@ -49,7 +49,8 @@ def _figures(figures: Any) -> str:
     psnr = "equal to the truth" if figures["psnr"] is None else f"PSNR {figures['psnr']:.2f} dB"
     ssim = "" if figures["ssim"] is None else f", SSIM {figures['ssim']:.4f}"
     nmse = f", NMSE {figures['nmse']:.5f}" if "nmse" in figures else ""
-    return psnr + ssim + nmse
+    error = f", {figures['hu_error']:.1f} HU off" if "hu_error" in figures else ""
+    return psnr + ssim + nmse + error
 
 
 def _show_member(member: Member, quiet: bool) -> None:

@@ -75,5 +75,6 @@ def _write(settings: FitConfig, pack: Path | None, publish: Path | None) -> int:
         if publish.suffix != ".safetensors":
             raise InputError(f"--publish {publish.name} must end in .safetensors")
         card = publication.publish(settings, publish)
-        say(f"{publish}: {card['bytes'] / 2**20:.1f} MiB, gain over cubic {card['figures']['gain_over_cubic']}")
+        gains = {name: figures for name, figures in card["figures"].items() if name.startswith("gain")}
+        say(f"{publish}: {card['bytes'] / 2**20:.1f} MiB, {gains}")
     return 0

@@ -26,6 +26,7 @@ _NOTICE = (
 NOTICES = {
     "sr": _NOTICE.format("Detail finer than the measured slices"),
     "recon": _NOTICE.format("What the missing part of k-space holds"),
+    "ct": _NOTICE.format("What the X-ray views do not determine"),
     "generate": "Made by software from a learned prior and chance: no scan of anybody. Not a medical device.",
 }
 """What every result says of itself, a job."""

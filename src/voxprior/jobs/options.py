@@ -93,6 +93,26 @@ class GenerateOptions(PlaneOptions):
     spacing: float = Field(default=1.0, gt=0, le=10, description="Voxel size, mm.")
 
 
+class CtOptions(PlaneOptions):
+    """Options of ``ct``."""
+
+    for_method: ClassVar[tuple[str, ...]] = (*PlaneOptions.for_method, "filter", "iterations", "strength")
+
+    method: str = Field(default="tv", description="Reconstruction method; `voxprior info` lists the names.")
+    mu_water: float | None = Field(
+        default=None,
+        gt=0,
+        description="Attenuation of water, 1/mm, that HU are told from; that of the file, or .0193, by default.",
+    )
+    filter: Literal["ram-lak", "shepp-logan", "cosine", "hann"] | None = Field(
+        default=None, description="fbp: window of the ramp filter; hann by default."
+    )
+    iterations: int | None = Field(default=None, ge=1, le=10_000, description="cgls, tv: iterations at most.")
+    strength: float | None = Field(
+        default=None, gt=0, description="tv: total variation in units of the noise; .4 by default."
+    )
+
+
 class ReconOptions(PlaneOptions):
     """Options of ``recon``."""
 

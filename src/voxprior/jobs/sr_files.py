@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from voxprior.io.certificate import slice_certificate
 from voxprior.io.names import IMAGE_SUFFIXES
-from voxprior.io.outputs import Transaction, sibling, sidecar_path, write_json, write_pair, write_volume
+from voxprior.io.outputs import Transaction, sibling, sidecar_path, write_json, write_volume
 from voxprior.jobs.cubic import cubic
 from voxprior.jobs.files import Files, Written, publish
 from voxprior.jobs.sidecar import sidecar
 from voxprior.jobs.simulate import compare
 from voxprior.jobs.snapshots import write_snapshots
-from voxprior.jobs.sr import Restored, restore_slices
+from voxprior.jobs.sr import restore_slices
 from voxprior.jobs.sr_request import Frame, Prepared, SrRequest, prepare
+from voxprior.jobs.volumes import write_images
 from voxprior.methods.result import Progress
 from voxprior.report.preview import preview
-from voxprior.volume import Volume
 
 
 def run(prepared: Prepared, progress: Progress | None = None) -> list[Written]:
@@ -46,7 +46,7 @@ def _restore(frame: Frame, out: Transaction, source: Path, inputs: Sequence[str]
         write_volume(source, frame.volume)
         names.append(frame.measured.name)
     restored = restore_slices(frame.volume, frame.options, progress)
-    names += [path.name for path in _write_images(out, frame.target, restored)]
+    names += [path.name for path in write_images(out, frame.target, restored)]
     noise = restored.noise, restored.noise_source
     certificate = slice_certificate(restored.geometry, frame.volume, restored.image, source, frame.target, *noise)
     if frame.measured is not None:
@@ -61,20 +61,3 @@ def _restore(frame: Frame, out: Transaction, source: Path, inputs: Sequence[str]
         values["comparison"] = compare(restored, frame.truth, frame.options.method)
     write_json(out.path(sidecar_path(frame.target)), values)
     return Written(frame.target, values, picture)
-
-
-def _write_images(out: Transaction, target: Path, restored: Restored) -> Iterator[Path]:
-    """Write the image and its maps, and name each as it is done."""
-    maps: list[tuple[str, Volume | None]] = [("std", restored.std), ("invented", restored.invented)]
-    maps += [(f"sample-{k + 1:02d}", sample) for k, sample in enumerate(restored.samples)]
-    write_volume(out.path(target), restored.image)
-    yield target
-    for tag, volume in maps:
-        if volume is not None:
-            path = sibling(target, tag)
-            write_volume(out.path(path), volume)
-            yield path
-    if restored.interval is not None:
-        path = sibling(target, "interval")
-        write_pair(out.path(path), *restored.interval)
-        yield path

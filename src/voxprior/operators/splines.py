@@ -11,7 +11,7 @@ from scipy.interpolate import CubicSpline
 
 @lru_cache(maxsize=64)
 def spline_matrix(points: int, length: int) -> NDArray[np.float32]:
-    """Cubic splines through ``points`` equidistant values at ``length`` places, (length, points); both ends included."""
+    """Cubic splines through ``points`` equidistant values at ``length`` places, both ends too: (length, points)."""
     if points == length:
         return np.eye(length, dtype=np.float32)
     nodes = np.linspace(0, length - 1, points)

@@ -47,7 +47,7 @@ th{color:#9a9ca3;font-weight:400}
 {% for key in m %}<th>{{ figures[key] }}</th>{% endfor %}</tr>{% endif %}
 <tr><td>{{ name }}</td>{% for value in m.values() %}<td>{{ value | short }}</td>{% endfor %}</tr>
 {% endfor %}</table>{% endif %}
-<h3>{{ "K-space" if v.job == "recon" else "Slices" }}</h3>
+<h3>{{ measured[v.job] | default("Slices") }}</h3>
 <table>{% for k, x in v.certificate.operator.items() %}{{ row(k, x | short) }}{% endfor %}</table>
 <h3>Settings</h3><table>{% for k, x in v.settings.items() if x is not none %}{{ row(k, x | short) }}{% endfor %}</table>
 <h3>Run</h3><table>{{ row("seconds", v.seconds) }}{{ row("network calls", v.network_calls) }}
@@ -57,8 +57,17 @@ th{color:#9a9ca3;font-weight:400}
 {% endfor %}</body></html>
 """
 
-FIGURES = {"psnr": "PSNR, dB", "psnr_foreground": "foreground PSNR, dB", "ssim": "SSIM", "nmse": "NMSE"}
+FIGURES = {
+    "psnr": "PSNR, dB",
+    "psnr_foreground": "foreground PSNR, dB",
+    "ssim": "SSIM",
+    "nmse": "NMSE",
+    "hu_error": "HU error in the body",
+}
 """Headings of the comparison."""
+
+MEASURED = {"recon": "K-space", "ct": "X-ray views"}
+"""Headings of what was measured, a job; slices by default."""
 
 _ROW = "{% macro row(name, value) %}<tr><th>{{ name }}</th><td>{{ value }}</td></tr>{% endmacro %}"
 
@@ -69,7 +78,7 @@ def page(entries: Sequence[Entry]) -> str:
     environment.filters["short"] = _short
     environment.filters["base64"] = _base64
     complete = [_complete(entry) for entry in entries]
-    return environment.from_string(_ROW + TEMPLATE).render(entries=complete, figures=FIGURES)
+    return environment.from_string(_ROW + TEMPLATE).render(entries=complete, figures=FIGURES, measured=MEASURED)
 
 
 def _complete(entry: Entry) -> Entry:

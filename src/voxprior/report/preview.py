@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any, NamedTuple
@@ -77,11 +78,24 @@ class Oriented:
 
 def preview(measurement: Volume, geometry: SliceGeometry, cubic: Volume, image: Volume, std: Volume | None) -> bytes:
     """A PNG of ``image`` beside the ``measurement`` (blocks), ``cubic`` and its ``std``, all in one unit and place."""
-    columns = [("measured", measurement), ("cubic", cubic), ("restored", image)]
-    views = [(title, Oriented.of(volume)) for title, volume in columns]
-    low, high = _window(image)
-    box = _box(views[2][1], low + 0.15 * (high - low))
-    layout = _Layout(box, 3 if std is None else 4)
+    caption = (
+        f"slices {geometry.thickness:.3g} mm thick, {geometry.spacing:.3g} mm apart, "
+        f"restored every {geometry.fine_spacing:.3g} mm"
+    )
+    return beside([("measured", measurement), ("cubic", cubic), ("restored", image)], std, caption)
+
+
+def beside(
+    images: Sequence[tuple[str, Volume]], std: Volume | None, caption: str, window: tuple[float, float] | None = None
+) -> bytes:
+    """A PNG of titled ``images`` of one place, in one unit, and of the ``std`` of the last, by three planes.
+
+    ``window``: the values that are black and white; by default percentiles of the last image.
+    """
+    views = [(title, Oriented.of(volume)) for title, volume in images]
+    low, high = _window(images[-1][1]) if window is None else window
+    box = _box(views[-1][1], low + 0.15 * (high - low))
+    layout = _Layout(box, len(images), std is not None)
     for column, (title, view) in enumerate(views):
         for row, plane in enumerate(PLANES):
             axes = layout.panel(row, column)
@@ -91,10 +105,7 @@ def preview(measurement: Volume, geometry: SliceGeometry, cubic: Volume, image: 
         layout.title(column, title)
     if std is not None:
         _uncertainty(layout, Oriented.of(std), box, float(np.percentile(_thin(std), 99.7)) or 1.0)
-    layout.caption(
-        f"slices {geometry.thickness:.3g} mm thick, {geometry.spacing:.3g} mm apart, "
-        f"restored every {geometry.fine_spacing:.3g} mm"
-    )
+    layout.caption(caption)
     return layout.png()
 
 
@@ -105,14 +116,14 @@ Box = tuple[tuple[float, float], tuple[float, float], tuple[float, float]]
 class _Layout:
     """Panels of true proportions: a column is as wide as the widest plane, a row as high as its plane."""
 
-    def __init__(self, box: Box, columns: int) -> None:
+    def __init__(self, box: Box, images: int, bar: bool) -> None:
         size = [high - low for low, high in box]
         self.box = box
         self.scale = (COLUMN - GUTTER) / max(size[plane.across] for plane in PLANES)
         self.heights = [size[plane.up] * self.scale for plane in PLANES]
         self.widths = [size[plane.across] * self.scale for plane in PLANES]
-        self.columns = columns
-        self.width = 2 * EDGE + columns * COLUMN + (BAR if columns == 4 else 0)
+        self.images, self.bar = images, bar
+        self.width = 2 * EDGE + images * COLUMN + (COLUMN + BAR if bar else 0)
         self.height = TOP + EDGE + sum(self.heights) + GUTTER * len(PLANES)
         self.figure = Figure(figsize=(self.width, self.height), dpi=DPI, facecolor=DARK)
 
@@ -141,7 +152,7 @@ class _Layout:
 
     def caption(self, text: str) -> None:
         """The line above all."""
-        self._text(EDGE + self.columns * COLUMN / 2, self.height - 0.22, text, DIM, 8)
+        self._text(EDGE + (self.images + self.bar) * COLUMN / 2, self.height - 0.22, text, DIM, 8)
 
     def _text(self, x: float, y: float, text: str, colour: str, size: int) -> None:
         self.figure.text(x / self.width, y / self.height, text, color=colour, fontsize=size, ha="center", va="bottom")
@@ -157,11 +168,11 @@ class _Layout:
 def _uncertainty(layout: _Layout, view: Oriented, box: Box, high: float) -> None:
     """The last column, with a colour bar of its own."""
     for row, plane in enumerate(PLANES):
-        axes = layout.panel(row, 3)
+        axes = layout.panel(row, layout.images)
         shown = _show(axes, view, plane, box, {"cmap": "magma", "vmin": 0.0, "vmax": high})
-    layout.title(3, "uncertainty (std)")
-    _, bottom, _, height = layout.rectangle(1, 3)
-    bar_axes = layout.axes(EDGE + 4 * COLUMN + 0.08, bottom + 0.15 * height, 0.12, 0.7 * height)
+    layout.title(layout.images, "uncertainty (std)")
+    _, bottom, _, height = layout.rectangle(1, layout.images)
+    bar_axes = layout.axes(EDGE + (layout.images + 1) * COLUMN + 0.08, bottom + 0.15 * height, 0.12, 0.7 * height)
     bar = layout.figure.colorbar(shown, cax=bar_axes)
     bar_axes.spines[:].set_visible(False)
     bar.ax.tick_params(colors=DIM, labelsize=7, length=2)

@@ -21,17 +21,18 @@ from voxprior.training.task import Score
 
 SIGMA = 0.01
 """Noise of the data on the scale of the image."""
-MASKS = (("uniform", 8), ("poisson", 8))
-MORE = (("uniform", 4), ("random-uniform", 4), ("random-uniform", 8), ("poisson", 12))
+MASKS = (("uniform", 8, 24), ("poisson", 8, 24))
+"""Family, nominal acceleration, ACS lines."""
+MORE = (("uniform", 4, 24), ("random-uniform", 4, 24), ("random-uniform", 8, 12), ("poisson", 12, 24))
 LEVELS = (0.1, 0.5)
 """Noise levels at which a prior of the high frequencies alone is asked to denoise."""
 
 
-def held_measurement(truth: NDArray[np.complex64], mask: str, acceleration: int) -> Measurement:
+def held_measurement(truth: NDArray[np.complex64], mask: str, acceleration: int, acs: int = 24) -> Measurement:
     """``truth`` through 8 coils with noise."""
     rng = np.random.default_rng(1)
     shape = int(truth.shape[0]), int(truth.shape[1])
-    keep = torch.from_numpy(make_mask(mask, shape, acceleration, 24 if min(shape) >= 6 * 24 else 2).keep)
+    keep = torch.from_numpy(make_mask(mask, shape, acceleration, acs if min(shape) >= 6 * acs else 2).keep)
     operator = Fourier(keep, torch.from_numpy(simulate_maps(shape, 8, rng)))
     y = operator.apply(torch.from_numpy(truth)[None])
     noise = torch.from_numpy(rng.standard_normal((*y.shape, 2), dtype=np.float32)) * SIGMA
@@ -50,9 +51,9 @@ def validate_kspace(
 
 @torch.no_grad()
 def _reconstruct(
-    prior: SlicePrior, name: str, truth: NDArray[np.complex64], mask: str, acceleration: int
+    prior: SlicePrior, name: str, truth: NDArray[np.complex64], mask: str, acceleration: int, acs: int
 ) -> Score:
-    measurement = held_measurement(truth, mask, acceleration)
+    measurement = held_measurement(truth, mask, acceleration, acs)
     given = explain(measurement)
     found = Problem(prior, measurement, given).mean(Settings(steps=12), SeededNoise(0), None)
     operator: Any = measurement.operator

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import h5py
 import ismrmrd
 import numpy as np
 import pytest
@@ -430,3 +431,34 @@ def test_headers_without_size_or_direction(load: Load, kspace: Data) -> None:
     with load(lines_of(kspace, fields=(("read_dir", (0, 0, 0)),))) as file:
         assert file.affine is not None and any("are a guess" in w for w in file.warnings)
         np.testing.assert_allclose(np.linalg.norm(file.affine[:3, :3], axis=0), [20, 20, 5])
+
+
+@pytest.mark.parametrize("storage", [{"chunks": (1,)}, {"chunks": (5,)}, {"chunks": (4,), "compression": "gzip"}, {}])
+def test_heads_are_read_from_every_layout(storage: dict[str, Any], load: Load, kspace: Data) -> None:
+    """Heads come from raw chunks where the file has such; other layouts of HDF5 hold the same lines."""
+    with load(lines_of(kspace)) as file:
+        path = file.path
+    copy = path.with_name("copy.h5")
+    with h5py.File(path) as source, h5py.File(copy, "w") as target:
+        lines = source["dataset/data"]
+        target["dataset/xml"] = source["dataset/xml"][:]
+        target.create_dataset("dataset/data", data=lines[:], dtype=lines.dtype, **storage)
+    with open_kspace(copy) as file:
+        np.testing.assert_array_equal(file.read(0), kspace)
+
+
+def test_opening_reads_no_samples(load: Load) -> None:
+    """A scan of 20 GB opens in seconds: what is read from the disk is counted, by the system."""
+    count, samples = 240, 16_000
+    noise = np.ones((1, samples), np.complex64)
+    lines = [Line(noise, step1=i % LINES, center=samples // 2) for i in range(count)]
+    with load(lines, encoded=(samples, LINES, 1), center=None) as file:
+        path = file.path
+    assert path.stat().st_size > count * samples * 8
+    counters = Path("/proc/self/io")
+    if not counters.exists():
+        pytest.skip("this system does not count what a process reads")
+    before = int(counters.read_text().split()[1])
+    with open_kspace(path) as file:
+        assert int(counters.read_text().split()[1]) - before < 0.1 * path.stat().st_size
+        assert file.slices == 1

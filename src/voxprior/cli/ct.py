@@ -1,0 +1,79 @@
+"""``voxprior ct``: X-ray views to volumes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from voxprior.jobs.options import CtOptions
+
+
+def ct(
+    *,
+    input: Annotated[Path, Parameter(name=["-i", "--input"])],
+    output: Annotated[Path, Parameter(name=["-o", "--output"])],
+    options: Annotated[CtOptions | None, Parameter(name="*")] = None,
+    simulate: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    views: int | None = None,
+    range_deg: float | None = None,
+    photons: float | None = None,
+    axis: str = "auto",
+    report: Path | None = None,
+    force: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    quiet: Annotated[bool, Parameter(name=["-q", "--quiet"], negative="", show_default=False)] = False,
+    verbose: Annotated[bool, Parameter(name=["-v", "--verbose"], negative="", show_default=False)] = False,
+) -> int:
+    """Reconstruct a volume in HU from few X-ray views, of one sinogram or of every one in a folder.
+
+    Beside OUT.nii.gz it writes OUT.json (settings and certificate), OUT_std, OUT_interval, OUT_invented,
+    OUT_sample-01 and so on where there are samples, and OUT_preview.png.
+
+    Parameters
+    ----------
+    input
+        Sinogram (.npz), or a folder of them; with --simulate a volume in HU (.nii, .nii.gz, .mgz) or a folder of .npy
+        slices.
+    output
+        Volume to write, or for a folder of sinograms the folder to write to.
+    options
+        Settings of the reconstruction.
+    simulate
+        IN is a volume in HU: take --views of it, reconstruct and compare; OUT_input.npz keeps the views.
+    views
+        With --simulate: how many, evenly over --range-deg; 36 by default.
+    range_deg
+        With --simulate: degrees that the views cover; 180 by default.
+    photons
+        With --simulate: how many reach a bin without a patient; without noise by default.
+    axis
+        With --simulate: array axis that the views turn about, i, j or k; the one along the patient by default.
+    report
+        Write a self-contained HTML page here.
+    force
+        Replace existing outputs.
+    quiet
+        Print nothing but errors.
+    verbose
+        Show where an error arose.
+    """
+    from voxprior.cli.progress import watch
+    from voxprior.cli.result import run_folder, show_result
+    from voxprior.jobs.ct_request import CtRequest, prepare
+    from voxprior.jobs.request import is_batch
+
+    own = options or CtOptions()
+    request = CtRequest(input, output, own, simulate, force, report, views, range_deg, photons, axis)
+    if is_batch(input, simulate):
+        from voxprior.jobs.ct_files import FILES
+
+        return run_folder(request, FILES, quiet)
+    prepared = prepare(request)  # a mistake is told before torch is imported
+    from voxprior.jobs.ct_files import run
+
+    with watch(quiet)("ct") as progress:
+        (written,) = run(prepared, progress)
+    if not quiet:
+        show_result(written)
+    return 0
