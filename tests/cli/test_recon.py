@@ -231,6 +231,27 @@ def test_a_volume_is_reconstructed_as_one(voxprior, tmp_path: Path) -> None:
     assert voxprior("verify", tmp_path / "o.npz").code == 0
 
 
+def test_the_default_method_tells_its_uncertainty_and_repeats_for_a_seed(voxprior, one: Path) -> None:
+    """Guards the method with a network: weights named, std and interval; samples that a seed determines."""
+    folder = one.parent
+    assert voxprior("recon", "-q", "-i", one, "-o", folder / "m.npz", "--steps", "2").code == 0
+    values = sidecar(folder / "m.json")
+    assert set(values["weights"]) == {"name", "sha256"}
+    assert values["network_calls"] == 2
+    assert {"m_std.npz", "m_interval.npz", "m_invented.npz"} <= set(values["outputs"])
+    with np.load(folder / "m.npz") as held:
+        assert (held["std"] > 0).any()
+    samples = ("--samples", "2", "--steps", "2", "--seed")
+    for name, seed in (("a", 5), ("b", 5), ("c", 6)):
+        assert voxprior("recon", "-q", "-i", one, "-o", folder / f"{name}.npz", *samples, seed).code == 0
+    assert sidecar(folder / "a.json")["settings"]["mode"] == "sample"
+    drawn = [np.load(folder / f"{name}_sample-02.npz")["image"] for name in "abc"]
+    np.testing.assert_array_equal(drawn[0], drawn[1])
+    assert np.abs(drawn[0] - drawn[2]).max() > 0
+    assert (folder / "a.npz").read_bytes() == (folder / "b.npz").read_bytes()
+    assert voxprior("verify", folder / "a.npz").code == 0
+
+
 def test_existing_outputs_are_kept_until_force_and_stale_maps_go(voxprior, one: Path) -> None:
     """Guards overwriting, as in sr; the other files that a format brings are among those that are looked at."""
     folder = one.parent

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -39,7 +40,7 @@ def _bound() -> Denoiser:
     return BoundPrior(prior, Measurement(operator, operator.apply(truth), None, affine)).denoiser(0)
 
 
-DENOISERS = {
+DENOISERS: dict[str, Callable[[], Denoiser]] = {
     "gaussian": lambda: StationaryGaussian(torch.zeros(()), power_law(SHAPE, 0.5)),
     "slicewise": lambda: slicewise(_blur, Slabs(1, 2, slab=2, halo=1), (0.01, 10.0)),
     "averaged": lambda: averaged(
@@ -55,8 +56,7 @@ DENOISERS = {
 
 @pytest.fixture(params=sorted(DENOISERS))
 def denoiser(request: pytest.FixtureRequest) -> Denoiser:
-    made: Denoiser = DENOISERS[request.param]()
-    return made
+    return DENOISERS[request.param]()
 
 
 def _draw(seed: int) -> Tensor:

@@ -13,7 +13,6 @@ from voxprior.diffusion.process import White
 from voxprior.diffusion.sample import PREVIOUS, Guided, State, sample, start
 from voxprior.diffusion.schedule import Step, euler, karras, schedule
 from voxprior.guidance.gradient import balanced, dps, pi_gdm
-from voxprior.guidance.gradient import balanced, dps, pi_gdm
 from voxprior.guidance.proximal import admm, dds, projection, proximal, unguided
 from voxprior.guidance.variation import slice_variation
 from voxprior.operators.base import Measurement
@@ -29,9 +28,6 @@ GUIDANCES: dict[str, Callable[[Measurement], Guided]] = {
     "unguided": lambda measurement: unguided([PRIOR]),
     "proximal": lambda measurement: proximal([PRIOR], measurement, 0.5),
     "admm": lambda measurement: admm([PRIOR], measurement),
-    "dps": lambda measurement: dps([PRIOR], measurement, 0.3, 1),
-    "pi-gdm": lambda measurement: pi_gdm([PRIOR], measurement, 0.5),
-    "balanced": lambda measurement: balanced([PRIOR], measurement, 2.5),
     "projection": lambda measurement: projection([PRIOR], measurement),
     "dds": lambda measurement: dds([PRIOR], measurement, 0.1, 3),
     "slice variation": lambda measurement: slice_variation([PRIOR], measurement, 0.5, 3.0, 0),

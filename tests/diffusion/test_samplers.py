@@ -33,7 +33,7 @@ from voxprior.diffusion.schedule import (
 from voxprior.guidance.proximal import proximal, unguided
 from voxprior.operators.base import Measurement
 from voxprior.operators.separable import Separable
-from voxprior.priors.gaussian import Posterior, StationaryGaussian, power_law
+from voxprior.priors.gaussian import GaussianMixture, Posterior, StationaryGaussian, power_law
 
 Matrix = NDArray[np.float64]
 Affine = tuple[Matrix, Matrix]
@@ -335,6 +335,19 @@ def test_samplers_reach_the_posterior(name: str) -> None:
     mean, cov = _moments(unguided([Posterior(prior, measurement)]), steps)
     assert np.abs(mean[:N] - exact_mean).max() < 0.02
     assert np.linalg.norm(cov[:N, :N] - exact_cov) < 0.05 * np.linalg.norm(exact_cov)
+
+
+@pytest.mark.parametrize("name", ["ancestral", "dpm++2m", "heun"])
+def test_modes_of_a_mixture_keep_their_shares(name: str) -> None:
+    """Guards a prior that is no Gaussian: samples fall into both of its modes as often as they should."""
+    modes = [StationaryGaussian(torch.full((), m, dtype=torch.float64), power_law((N,), 0.5, 1.0)) for m in (1.5, -1.5)]
+    prior, count, rng = GaussianMixture(tuple(modes), (0.3, 0.7)), 400, SeededNoise(8)
+    steps = schedule(log_uniform(60, 40.0, 0.01), ALL[name])
+    state = start(torch.zeros(count, N, dtype=torch.float64), steps, White(), rng)
+    *_, state = sample(unguided([prior]), state, steps, White(), rng)
+    rare = state.x[state.x.mean(1) > 0]
+    assert stats.binomtest(len(rare), count, 0.3).pvalue > 1e-4
+    assert float((rare - 1.5).square().mean().sqrt()) == pytest.approx(0.5, rel=0.12)
 
 
 def test_samples_are_drawn_from_the_law_that_was_computed() -> None:

@@ -172,6 +172,25 @@ class Adjoint:
         return Result(measurement.operator.adjoint(measurement.y)[0])
 
 
+def test_every_slice_has_random_numbers_of_its_own(monkeypatch) -> None:
+    """Guards against one noise for all slices, which would show as the same error in each; the seed determines all."""
+    seen: list[torch.Tensor] = []
+
+    class Listening(Adjoint):
+        def __call__(self, measurement: Any, options: Any, rng: Any, progress: Any = None) -> Result:
+            seen.append(rng(0, 0, (3,)))
+            return super().__call__(measurement, options, rng, progress)
+
+    monkeypatch.setitem(sys.modules, "adjoint_method", SimpleNamespace(adjoint=Listening()))
+    monkeypatch.setitem(registry.METHODS["recon"], "adjoint", "adjoint_method:adjoint")
+    stack, maps = np.stack([scans.scan().kspace] * 2), scans.scan().maps
+    for seed in (0, 0, 1):
+        voxprior.reconstruct(stack, maps=maps, method="adjoint", seed=seed)
+    assert not torch.equal(seen[0], seen[1])
+    assert torch.equal(seen[1], seen[3])
+    assert not any(torch.equal(seen[4], other) for other in seen[:4])
+
+
 def test_a_mask_that_changes_along_every_axis_needs_maps() -> None:
     """Guards 3-D calibration: it cannot be done slice by slice then, and the message says what to give."""
     made = scans.volume(coils=2)

@@ -294,10 +294,13 @@ def test_hf_14_nothing_global_is_switched() -> None:
 @pytest.mark.parametrize("name", sorted(METHODS))
 def test_hf_15_every_choice_runs(name: str, solver: str) -> None:
     """HF-15: the ODE, and half of the predictors, crashed; what is offered runs, and the rest is no option."""
-    result = _run(name, _measurement(), solver=solver, snr=0.2, mse=0.0, corrector_mse=0.0, samples=2)
+    result = _run(name, _measurement(), solver=solver, snr=0.2, mse=0.0, corrector_mse=0.0, samples=2, snapshots=5)
+    assert [i % 5 for i in result.snapshots] == [0] * len(result.snapshots) and result.snapshots
+    assert all(len(kept) == 1 and kept[0].shape == result.mean.shape for kept in result.snapshots.values())
     assert bool(torch.isfinite(torch.view_as_real(result.samples)).all())
     assert set(METHODS[name].Options.model_fields) == {
         *("snr", "mse", "corrector_mse", "steps", "solver", "samples", "weights", "precision", "memory", "device"),
+        "snapshots",
         *(["acs"] if name == "hfs-sde" else []),
     }
 

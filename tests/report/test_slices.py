@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from voxprior.report.slices import planes_picture, slices_picture
+from voxprior.report.slices import planes_picture, slice_picture, slices_picture
 from voxprior.volume import Volume
 
 WORLD = {"R": (0, 1), "L": (0, -1), "A": (1, 1), "P": (1, -1), "S": (2, 1), "I": (2, -1)}
@@ -55,6 +55,15 @@ def test_a_row_for_each_volume() -> None:
     """Guards the page of several samples: higher than that of one, as wide."""
     one, two = (_pixels(planes_picture({str(k): _stored("RAS") for k in range(n)})) for n in (1, 2))
     assert two.shape[1] == one.shape[1] and two.shape[0] > 1.8 * one.shape[0]
+
+
+def test_a_slice_alone_is_seen_as_it_is_stored() -> None:
+    """Guards pictures of k-space slices: row 0 at the top, column 0 at the left."""
+    image = np.ones((20, 16), dtype=np.float32)
+    image[:8, :5] = 9
+    page = _pixels(slice_picture(image))
+    rows, columns = np.nonzero(page > 240)
+    assert rows.mean() < 0.45 * page.shape[0] and columns.mean() < 0.4 * page.shape[1]
 
 
 def test_an_empty_volume_can_be_shown() -> None:

@@ -14,11 +14,11 @@ Show = Callable[[int, Tensor], None]
 
 
 def central(kept: dict[int, tuple[Tensor, ...]], scale: float = 1.0) -> Show:
-    """Keeps the middle slice normal to each axis of the first sample, times ``scale``, on the CPU."""
+    """Keeps the middle slice normal to each axis of the first sample, times ``scale``, on the CPU; a slice as it is."""
 
     def show(index: int, estimate: Tensor) -> None:
         x = estimate[0].cpu() * scale
-        kept[index] = tuple(x.select(axis, n // 2).clone() for axis, n in enumerate(x.shape))
+        kept[index] = tuple(x.select(axis, n // 2).clone() for axis, n in enumerate(x.shape)) if x.ndim == 3 else (x,)
 
     return show
 

@@ -69,7 +69,8 @@ class Stack:
             self._shown = found.plain, found.unexplained
         if self.simulate:
             self._truth.append((found.plain, *references(data, acquired)))
-        self.snapshots = {**self.snapshots, **found.snapshots}
+        if found.snapshots and (not self.snapshots or len(self._masks) - 1 == self.middle):
+            self.snapshots = found.snapshots  # of slices one by one the middle one's
         self._last = found
 
     @property

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from voxprior.io.outputs import Transaction, sibling
-from voxprior.report.slices import slices_picture
+from voxprior.report.slices import slice_picture, slices_picture
 
 
 def write_snapshots(
@@ -18,12 +18,14 @@ def write_snapshots(
 ) -> list[str]:
     """Write ``OUT_step-00100.png`` and so on for the middle slices after so many calls; return the names.
 
-    ``snapshots``: a slice normal to each array axis of the grid with this affine; complex ones are shown by magnitude.
+    ``snapshots``: a slice normal to each array axis of the grid with this affine, or one slice (y, x) alone; complex
+    ones are shown by magnitude.
     """
     names = []
     for index, slices in snapshots.items():
         arrays = [(part.abs() if part.is_complex() else part).float().numpy(force=True) for part in slices]
         path = sibling(target, f"step-{index:05d}", ".png")
-        out.path(path).write_bytes(slices_picture(arrays, affine))
+        picture = slice_picture(arrays[0]) if len(arrays) == 1 else slices_picture(arrays, affine)
+        out.path(path).write_bytes(picture)
         names.append(path.name)
     return names

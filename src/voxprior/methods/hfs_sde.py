@@ -24,6 +24,7 @@ from voxprior.diffusion.path import VarianceExploding, VariancePreserving
 from voxprior.diffusion.process import Process, White
 from voxprior.diffusion.sample import START, State, sample
 from voxprior.diffusion.schedule import Step
+from voxprior.diffusion.snapshots import central, watched
 from voxprior.diffusion.subspace import Confined, HighFrequency, highpass
 from voxprior.errors import InputError
 from voxprior.guidance.gradient import Coordinates, balanced, exploding, preserving
@@ -56,7 +57,7 @@ class Settings(BaseModel):
     ``snr``: of the Langevin step; None: the published one for so many steps. ``mse``, ``corrector_mse``: weight of the
     data, relative to the prior, in predictor and corrector. ``solver``: the reverse SDE with its corrector, or the
     probability-flow ODE without. ``samples``: how many. ``weights``: bundled name, file or ``hf://``. ``memory`` is
-    here for the common options: a slice needs little.
+    here for the common options: a slice needs little. ``snapshots``: keep a picture every so many network calls.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -70,6 +71,7 @@ class Settings(BaseModel):
     weights: str = "head-kspace"
     precision: Literal["float32", "bf16"] = "float32"
     memory: int | None = Field(default=None, ge=64)
+    snapshots: int | None = Field(default=None, ge=1)
     device: str = "cpu"
 
 
@@ -313,12 +315,13 @@ class Sde:
             run = self.build(prior, given, operator, options, steps)
             norm = 1.0 if operator.maps is None else float(operator.maps.abs().square().sum(0).max().sqrt())
             guided = balanced([run.prior], given, options.mse, options.corrector_mse, run.coordinates, norm)
-            found, total = [], options.samples * len(steps)
+            found, total, shots = [], options.samples * len(steps), dict[int, tuple[Tensor, ...]]()
             for k in range(options.samples):
                 process = run.process(k)
                 z = process.noise(rng, run.point, replace(steps[0], index=START))
                 state = State(run.point + run.noise * z)
-                for state in sample(guided, state, steps, process, rng):
+                states = sample(guided, state, steps, process, rng)
+                for state in watched(states, options.snapshots if k == 0 else None, central(shots, scale)):
                     if progress is not None:
                         progress(k * len(steps) + state.index, total)
                 found.append(state.x[0].cpu() * scale)
@@ -326,7 +329,7 @@ class Sde:
         std = torch.view_as_real(stack).std(0, correction=1).square().mean(-1).sqrt() if len(found) > 1 else None
         few = () if options.steps >= LEAST else (f"{options.steps} steps: the published solver needs at least {LEAST}",)
         notes = {"snr": snr, "scale": scale, "acceleration": operator.acceleration}
-        return Result(stack.mean(0), std, stack, total, "done", prior.weights, notes, (*few, *run.warnings))
+        return Result(stack.mean(0), std, stack, total, "done", prior.weights, notes, (*few, *run.warnings), shots)
 
 
 def _one_slice(measurement: Measurement, name: str) -> Fourier:

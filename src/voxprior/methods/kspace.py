@@ -13,18 +13,21 @@ from voxprior.diffusion.noise import Noise
 from voxprior.diffusion.process import White
 from voxprior.diffusion.sample import PREVIOUS, State, sample, start
 from voxprior.diffusion.schedule import Step, alternating, dpm_2m, karras, log_uniform, schedule
+from voxprior.diffusion.snapshots import central, watched
 from voxprior.errors import InputError
 from voxprior.guidance.proximal import consensus, noise_std, proximal
 from voxprior.methods.result import Progress, Result
 from voxprior.operators.base import Measurement
 from voxprior.operators.fourier import Fourier
-from voxprior.priors.complex import ComplexDenoiser, Explained, describe_coils, explain
+from voxprior.priors.complex import ComplexDenoiser, Explained, explain
 from voxprior.priors.denoiser import SlicePrior
 from voxprior.priors.weights import Weights, load
 
 WEIGHTS = "head-kspace"
 MEAN_START, LAST_LEVEL = 4.0, 0.3
 """First and last level of the mean mode, in units of the expected error of the linear start; from tune subjects."""
+STD_LEVEL = 1.5
+"""Noise level, in the same units, whose posterior std is that of the mean mode; from tune subjects."""
 WARM_START, LAST_SIGMA = 4.0, 0.05
 """First noise level of a sample, and the last before zero, in the same units."""
 LEAST_NOISE = 1e-3
@@ -38,11 +41,11 @@ class Settings(BaseModel):
 
     ``mode``: ``mean`` (the estimate, refined in ``steps`` calls) or ``sample`` (posterior samples of ``steps`` calls
     each). ``samples``: how many. ``memory`` is here for the common options: a slice needs little.
-    ``weights``: bundled name, file or ``hf://``.
+    ``weights``: bundled name, file or ``hf://``. ``snapshots``: keep a picture every so many calls of the first sample.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    for_samples: ClassVar[tuple[str, ...]] = ("samples",)
+    for_samples: ClassVar[tuple[str, ...]] = ("samples", "snapshots")
 
     mode: Literal["mean", "sample"] = "mean"
     steps: int = Field(default=20, ge=3, le=1000)
@@ -50,6 +53,7 @@ class Settings(BaseModel):
     weights: str = WEIGHTS
     precision: Literal["float32", "bf16"] = "float32"
     memory: int | None = Field(default=None, ge=64)
+    snapshots: int | None = Field(default=None, ge=1)
     device: str = "cpu"
 
 
@@ -104,9 +108,6 @@ class Problem:
         self.measurement = Measurement(operator, measurement.y, sigma)
         planes = range(operator.mask.ndim - 1) if operator.mask.ndim == 3 else (0,)
         self.priors = [ComplexDenoiser(prior, given.scale, plane=plane) for plane in planes]
-        coils = 1 if operator.maps is None else operator.maps.shape[-1 - operator.mask.ndim]
-        vector = describe_coils(operator.acceleration, coils, sigma / given.scale)
-        self.informed = ComplexDenoiser(prior, given.scale, given, vector)
 
     def mean(self, options: Settings, rng: Noise, progress: Progress | None) -> dict[str, Any]:
         """Denoise and fit the data in turn at a falling level, from the linear start; the last call gives the std."""
@@ -119,14 +120,14 @@ class Problem:
             if progress is not None:
                 progress(state.index, options.steps)
         x = state.memory[PREVIOUS]
-        std = self._std()
+        std = self._std(x)
         if progress is not None:
             progress(options.steps, options.steps)
         return {"mean": self._matched(x)[0], "std": std, "calls": options.steps}
 
-    def _std(self) -> Tensor:
-        """Std of a component about the estimate, from the variance head that knows the linear start, (*space)."""
-        return self.informed.both(self.given.m, self.informed.sigma_range[1])[1][0]
+    def _std(self, x: Tensor) -> Tensor:
+        """Std of a component about the estimate x (1, *space), from the variance head; (*space)."""
+        return self.priors[0].both(x, STD_LEVEL * self.given.spread)[1][0]
 
     def sample(self, options: Settings, rng: Noise, progress: Progress | None) -> dict[str, Any]:
         """Posterior samples by DPM-Solver++(2M)."""
@@ -134,11 +135,12 @@ class Problem:
         grid = karras(options.steps, WARM_START * spread, LAST_SIGMA * spread)
         steps = schedule(grid, dpm_2m, alternating(len(self.priors)))
         guided = proximal(self.priors, self.measurement, self.priors[0].prior.config.image_std * self.given.scale)
-        total, samples = options.samples * len(steps), []
+        total, samples, shots = options.samples * len(steps), [], dict[int, tuple[Tensor, ...]]()
         for k in range(options.samples):
             process = White(first=k)
             state = start(self.given.m, steps, process, rng)
-            for state in sample(guided, state, steps, process, rng):
+            states = sample(guided, state, steps, process, rng)
+            for state in watched(states, options.snapshots if k == 0 else None, central(shots)):
                 if progress is not None:
                     progress(k * len(steps) + state.index, total)
             samples.append(self._matched(state.memory[PREVIOUS])[0])
@@ -147,9 +149,9 @@ class Problem:
         if len(samples) > 1:
             std = torch.view_as_real(stack).std(dim=0, correction=1).square().mean(-1).sqrt()
         else:
-            std = self._std()
+            std = self._std(stack)
             calls += 1
-        return {"mean": stack.mean(0), "std": std, "samples": stack, "calls": calls}
+        return {"mean": stack.mean(0), "std": std, "samples": stack, "calls": calls, "snapshots": shots}
 
     def _matched(self, x: Tensor) -> Tensor:
         """The nearest image that explains the data exactly, where their noise is negligible; else x."""

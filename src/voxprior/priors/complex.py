@@ -124,24 +124,16 @@ def explain(measurement: Measurement) -> Explained:
 
 
 class ComplexDenoiser:
-    """D(x, sigma) of complex images (sample, *space) in input units; ``given``: what a measurement says, or None.
+    """D(x, sigma) of complex images (sample, *space) in input units, of intensity scale ``scale``.
 
     Volumes (z, y, x) are denoised slice by slice, normal to space axis ``plane``. Raises :class:`InputError` for
     weights of real slices.
     """
 
-    def __init__(
-        self,
-        prior: SlicePrior,
-        scale: float,
-        given: Explained | None = None,
-        vector: NDArray[np.float32] | None = None,
-        plane: int = 0,
-    ) -> None:
+    def __init__(self, prior: SlicePrior, scale: float, plane: int = 0) -> None:
         if prior.config.slab != 2 or prior.config.halo != 0:
             raise InputError("these weights are of real slices; k-space needs a complex prior, such as head-kspace")
-        self.prior, self.scale, self.given, self.plane = prior, scale, given, plane
-        self.vector = describe_coils(None, 0, 0.0) if vector is None else vector
+        self.prior, self.scale, self.plane = prior, scale, plane
 
     @property
     def sigma_range(self) -> tuple[float, float]:
@@ -151,18 +143,24 @@ class ComplexDenoiser:
     def both(self, x: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
         """Mean (complex) and std of a component (real), both (sample, *space)."""
         slices = self._slices(x)
-        m, spread = torch.zeros_like(slices), self.prior.config.image_std
-        if self.given is not None:
-            m, spread = self._slices(self.given.m.expand(x.shape)), self.given.spread / self.scale
-        numbers = (torch.tensor([v], dtype=torch.float32, device=x.device) for v in (sigma / self.scale, spread))
-        sigmas, spreads = numbers
+        blank = torch.zeros_like(slices[:1])
+        values = sigma / self.scale, self.prior.config.image_std
+        level, spread = (torch.full((1,), v, dtype=torch.float32, device=x.device) for v in values)
         phase = torch.zeros(1, 2, slices.shape[2], device=x.device)
-        vector = torch.from_numpy(self.vector)[None].to(x.device)
-        found = [self.prior(u[None], v[None], phase, sigmas, spreads, vector) for u, v in zip(slices, m, strict=True)]
+        vector = torch.from_numpy(describe_coils(None, 0, 0.0))[None].to(x.device)
+        found = [self.prior(u[None], blank, phase, level, spread, vector) for u in slices]
         mean = torch.cat([d.mean for d in found])
         std = torch.cat([d.std for d in found]).square().mean(1).sqrt()
         whole = torch.complex(mean[:, 0].float(), mean[:, 1].float())
         return self._whole(whole, x).to(x.dtype) * self.scale, self._whole(std.float(), x) * self.scale
+
+    def __call__(self, x: Tensor, sigma: float) -> Tensor:
+        """D of x with noise std ``sigma`` a component, in input units."""
+        return self.both(x, sigma)[0]
+
+    def pullback(self, x: Tensor, sigma: float, cotangent: Cotangent) -> tuple[Tensor, Tensor]:
+        """(D, J' cotangent(D)), see :class:`voxprior.diffusion.denoiser.Denoiser`."""
+        return pullback(self, x, sigma, cotangent)
 
     def _slices(self, x: Tensor) -> Tensor:
         """(sample, *space) complex to (n, 2, rows, columns) on the priors' scale."""
@@ -176,14 +174,6 @@ class ComplexDenoiser:
             return slices.reshape(like.shape)
         turned = like.movedim(self.plane + 1, 1)
         return slices.reshape(turned.shape).movedim(1, self.plane + 1)
-
-    def __call__(self, x: Tensor, sigma: float) -> Tensor:
-        """D of x with noise std ``sigma`` a component, in input units."""
-        return self.both(x, sigma)[0]
-
-    def pullback(self, x: Tensor, sigma: float, cotangent: Cotangent) -> tuple[Tensor, Tensor]:
-        """(D, J' cotangent(D)), see :class:`voxprior.diffusion.denoiser.Denoiser`."""
-        return pullback(self, x, sigma, cotangent)
 
 
 def complex_denoiser(prior: SlicePrior, scale: float) -> ComplexDenoiser:
