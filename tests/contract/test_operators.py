@@ -15,7 +15,9 @@ from voxprior import registry
 from voxprior.operators.base import Compose, Measurement, Operator, Stack, conjugate_gradients, null_space, pinv
 from voxprior.operators.check import check
 from voxprior.operators.fourier import Fourier, RealImage
+from voxprior.operators.projection_matrix import ProjectionGeometry
 from voxprior.operators.separable import Separable
+from voxprior.operators.tomography import Tomography
 from voxprior.volume import SliceGeometry
 
 SHAPE = (12, 7, 9)
@@ -65,6 +67,8 @@ def _two_sets() -> Tensor:
     return torch.stack([0.8 * first, 0.6j * second])
 
 
+VIEWS = ProjectionGeometry((5, 6), (1.0, 1.2), (0.0, 33.0, 100.0, 160.0), 9, 1.3)
+
 EXAMPLES: dict[str, dict[str, Example]] = {
     "separable": {
         "identity": Example(Separable({}, SHAPE)),
@@ -108,6 +112,7 @@ EXAMPLES: dict[str, dict[str, Example]] = {
         ),
     },
     "stack": {"two-stacks": Example(_stack())},
+    "tomography": {"slices": Example(Tomography(VIEWS, (3, 5, 6)), (3, 5, 6))},
 }
 """Registered name to examples; an operator that joins the registry gets a line here."""
 

@@ -96,7 +96,7 @@ def test_sense_solves_its_equations_with_the_stated_weight() -> None:
     result = _run(sense, m)
     x, lam = result.mean[None], result.notes["lam"]
     v = float(_truth().abs().square().mean()) / 2
-    assert lam == pytest.approx(SENSE_STRENGTH * SIGMA**2 / v, rel=0.05)
+    assert lam == pytest.approx(SENSE_STRENGTH * SIGMA**2 / v, rel=0.15)
     gradient_of_cost = m.operator.adjoint(m.operator.apply(x)) + lam * x - m.operator.adjoint(m.y)
     assert float(gradient_of_cost.norm() / m.operator.adjoint(m.y).norm()) < 1e-5
 

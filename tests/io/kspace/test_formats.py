@@ -54,6 +54,20 @@ def test_five_axes_are_a_volume(write: Write, kspace: NDArray[np.complex64]) -> 
         np.testing.assert_array_equal(file.read(0), kspace.transpose(1, 0, 2, 3))
 
 
+@pytest.mark.parametrize("sizes", [(5, 4, 3, 2), (5, 1, 3, 2), (1, 4, 3, 2)])
+def test_three_dimensions_of_bart(sizes: tuple[int, ...], tmp_path: Path) -> None:
+    """Read-out, first and second phase encoding become (z, y, x); where one of them is 1, the others become (y, x)."""
+    array = np.arange(1, np.prod(sizes) + 1).astype("<c8").reshape(sizes, order="F")
+    (tmp_path / "scan.hdr").write_text(f"# Dimensions\n{' '.join(map(str, sizes))}\n")
+    (tmp_path / "scan.cfl").write_bytes(array.tobytes(order="F"))
+    with open_kspace(tmp_path / "scan.cfl") as file:
+        data = file.read(0)
+    if 1 not in sizes:
+        assert all(data[c, z, y, x] == array[y, x, z, c] for y, x, z, c in np.ndindex(sizes))
+    else:
+        np.testing.assert_array_equal(data, np.squeeze(array).transpose(2, 0, 1))
+
+
 @pytest.mark.parametrize("kind", NAMED)
 @pytest.mark.parametrize("name", ["maps", "s_maps"])
 def test_what_belongs_to_k_space_is_read_with_it(
