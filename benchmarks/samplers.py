@@ -145,9 +145,7 @@ def _flow(sigma_0: float, sigma: float) -> Map:
 
 def _rows(solver: Solver, levels: int) -> tuple[Step, ...]:
     """A run down to the last level above 0: so far the law of x is known."""
-    steps = schedule(karras(levels, TOP, BOTTOM), solver)
-    last = [s for s in steps if s.sigma > BOTTOM or s.past]
-    return tuple(s for s in last if s.index < len(steps) - 1)
+    return schedule(karras(levels, TOP, BOTTOM), solver)[:-1]
 
 
 def solver_errors(solver: Solver, levels: int) -> tuple[float, float]:
@@ -266,14 +264,17 @@ def _order(found: Sequence[float]) -> float:
 
 
 def _solver_table(errors: dict[str, list[tuple[float, float]]], free: list[tuple[float, float]]) -> str:
-    rows = ["| solver | " + " | ".join(f"{n} calls" for n in CALLS) + " | order |", "| --- |" + " --- |" * (len(CALLS) + 1)]
+    titles = " | ".join(f"{n} calls" for n in CALLS)
+    rows = [f"| solver | {titles} | order |", "| --- |" + " --- |" * (len(CALLS) + 1)]
     for name, found in errors.items():
         kind = SOLVERS[name][2]
         values = [path if kind == "path" else cov for path, cov in found]
         order = "-" if kind == "none" else f"{_order(values):.2f}"
         rows.append(f"| {name} | " + " | ".join(f"{v:.2g}" for v in values) + f" | {order} |")
-    adaptive = ", ".join(f"{calls:.0f} calls {error:.1e}" for calls, error in free)
-    return "\n".join(rows) + f"\n\nThe adaptive solver (`flow`), error of the paths: {adaptive}.\n"
+    tried = " | ".join(f"{calls:.0f} calls" for calls, _ in free)
+    cells = " | ".join(f"{error:.2g}" for _, error in free)
+    below = [f"| adaptive (`flow`) | {tried} |", "| --- |" + " --- |" * len(free), f"| error of the paths | {cells} |"]
+    return "\n".join(rows) + "\n\n" + "\n".join(below) + "\n"
 
 
 def _guidance_table() -> str:

@@ -50,5 +50,7 @@ def machine() -> dict[str, Any]:
 
 
 def _finite(value: Any) -> Any:
-    """JSON has no infinity: a perfect PSNR is null."""
+    """JSON has no infinity: a perfect PSNR is null, and so is a figure of an image that is not finite."""
+    if isinstance(value, Mapping):
+        return {name: _finite(inner) for name, inner in value.items()}
     return None if isinstance(value, float) and not np.isfinite(value) else value

@@ -16,9 +16,9 @@ from voxprior.evaluate.recon.folders import Row
 
 DPI = 110
 COLUMNS = (("psnr", "PSNR, dB"), ("ssim", "SSIM"), ("nmse", "NMSE"))
-WINDOW, SPREAD_WINDOW = 99.7, 99.5
+WINDOW, SPREAD_WINDOW = 99.0, 99.5
 """Percentiles that are white: of the magnitude, and of the uncertainty."""
-RESIDUAL_GAIN = 10.0
+RESIDUAL_GAIN = 50.0
 """What the data contain and the image does not explain is shown so much brighter than the image."""
 
 Image = NDArray[np.float32]
@@ -59,7 +59,7 @@ def draw_scores(rows: Sequence[Row], path: Path) -> None:
 
 
 def draw_slices(title: str, shown: Sequence[Looked], path: Path) -> None:
-    """A row for each reconstruction: image, uncertainty, and what of the data it does not explain (times ten)."""
+    """A row for each reconstruction: image, uncertainty, and what of the data it does not explain (much brightened)."""
     height, width = shown[0].image.shape
     white = float(np.percentile(shown[-1].image, WINDOW)) or 1.0
     spreads = [float(np.percentile(one.std, SPREAD_WINDOW)) for one in shown if one.std is not None]

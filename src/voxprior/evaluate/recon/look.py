@@ -10,12 +10,12 @@ import torch
 from voxprior.diffusion.noise import SeededNoise
 from voxprior.evaluate.contender import Contender, Resolve
 from voxprior.evaluate.recon.acquire import Problem, acquire, undersample
-from voxprior.evaluate.recon.contenders import MANY, MEAN, recon_contenders, recon_method
+from voxprior.evaluate.recon.contenders import LONG, MANY, recon_contenders, recon_method
 from voxprior.evaluate.recon.figure import Looked, draw_slices
 from voxprior.evaluate.recon.measure import SEED, score
 from voxprior.evaluate.recon.protocols import Case, undersampled_cases
 
-LOOKED_AT = ("sense", "tv", MEAN, MANY)
+LOOKED_AT = ("sense", "tv", LONG, MANY)
 
 
 def look(

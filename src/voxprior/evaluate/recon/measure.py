@@ -90,7 +90,7 @@ def score(image: Tensor, problem: Problem) -> dict[str, Any]:
         **figures,
         **whole._asdict(),
         **{f"{name}_object": value for name, value in inside._asdict().items()},
-        "source": hfs_sde(magnitude, problem.truth)._asdict() if magnitude.any() else None,
+        "source": hfs_sde(magnitude, problem.truth)._asdict() if 0 < magnitude.max() < np.inf else None,
     }
 
 

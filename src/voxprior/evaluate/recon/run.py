@@ -57,7 +57,7 @@ def evaluate_recon(
 def _line(record: Mapping[str, Any]) -> str:
     f = record["figures"]
     found = [f"true R {f['acceleration']:.2f}"]
-    if "nmse" in f:
-        shown = "exact" if f["psnr"] is None else f"{f['psnr']:.2f} dB"
-        found += [shown, f"SSIM {f['ssim']:.4f}", f"NMSE {f['nmse']:.4f}"]
+    for name, unit in (("psnr", " dB"), ("ssim", ""), ("nmse", ""), ("residual", "")):
+        if f.get(name) is not None:
+            found.append(f"{name} {f[name]:.4g}{unit}")
     return f"{record['name']}  {record['label']}: {', '.join(found)}, {f['seconds']:.1f} s"

@@ -10,11 +10,22 @@ from voxprior.evaluate.markdown import interval, number, provenance, section, ta
 from voxprior.evaluate.page import peers as peers_of
 from voxprior.evaluate.page import remarks as remarks_of
 from voxprior.evaluate.page import results
-from voxprior.evaluate.recon.contenders import FEW, FOUR, FULL, MANY, MEAN, PUBLISHED, SHORT, WAVELET, published
+from voxprior.evaluate.recon.contenders import (
+    FEW,
+    FOUR,
+    FULL,
+    LONG,
+    MANY,
+    MEAN,
+    PUBLISHED,
+    SHORT,
+    WAVELET,
+    published,
+)
 from voxprior.evaluate.recon.protocols import GROUPS, OTHER, PHASE, REAL, SIMULATED, TIMED, UNDERSAMPLED
 from voxprior.evaluate.statistics import BOOTSTRAP_SUBJECTS, Record, latest, mean_over_subjects, paired
 
-OURS = (MEAN, FEW, MANY, FOUR)
+OURS = (MEAN, LONG, FEW, MANY, FOUR)
 DIFFUSION = (*(published(name, SHORT) for name in PUBLISHED), published("hfs-sde", FULL))
 BASELINES = ("zero-filled", "sense", "tv")
 FAMILIES = {
