@@ -39,13 +39,13 @@ def reconstruct(problem: Problem, term: str, weight: float) -> tuple[np.ndarray,
 
 
 def one_sample(shape: tuple[int, int]) -> np.ndarray:
-    """A phase for k-space of odd sizes, with which pics 0.8.00 finds the image of the maps, and not one beside them.
+    """A phase for k-space with which pics 0.8.00 finds the image of the maps: not one beside them, nor its negative.
 
-    It centres its transform by the phases of n // 2 without their conjugates. Both are alike for even n; for odd n they
-    differ by a sample, found by reconstructing fully sampled data, and by a constant phase.
+    It centres its transform by the phases of c = n // 2 without their conjugates, which is a factor exp(2 pi i c^2 / n)
+    and, for odd n, a shift by one sample; found by reconstructing fully sampled data.
     """
     middles = [(n, n // 2, n % 2) for n in shape]
-    rows, columns = (np.exp(2j * np.pi * odd * (np.arange(n) - c - c**2) / n) for n, c, odd in middles)
+    rows, columns = (np.exp(2j * np.pi * (odd * (np.arange(n) - c) - c**2) / n) for n, c, odd in middles)
     return np.outer(rows, columns).astype(np.complex64)
 
 

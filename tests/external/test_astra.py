@@ -24,7 +24,8 @@ SIZE, PIXEL = 64, 0.75
 def test_views_and_backprojection_are_those_of_astra(beam: str, tmp_path: Path) -> None:
     """Guards angles, signs, bins and units of both beams, and the transpose, against area-weighted projectors.
 
-    Parallel: the same areas, to single precision. Fan: both approximate the footprint of a pixel, to .1 %.
+    Parallel: the same areas, but for single-precision positions there. Fan: its strips lose slivers of some pixels, up
+    to a tenth of one, where rays that are traced one by one agree with ours.
     """
     if not PYTHON.exists():
         pytest.skip("there is no .venv-astra; .ci/run says how to make it")
@@ -42,6 +43,6 @@ def test_views_and_backprojection_are_those_of_astra(beam: str, tmp_path: Path) 
     with np.load(tmp_path / "out.npz") as theirs:
         forward = operator.apply(torch.from_numpy(image)[None])[0].numpy()
         back = operator.adjoint(torch.from_numpy(views)[None])[0].numpy()
-        tolerance = 1e-5 if beam == "parallel" else 2e-3
-        assert np.abs(forward - theirs["forward"]).max() < tolerance * forward.max()
-        assert np.abs(back - theirs["back"]).max() < tolerance * back.max()
+        for found, expected, fan_tolerance in ((forward, theirs["forward"], 2e-3), (back, theirs["back"], 1e-2)):
+            tolerance = 1e-4 if beam == "parallel" else fan_tolerance
+            assert np.abs(found - expected).max() < tolerance * found.max()

@@ -16,9 +16,10 @@ from phantoms import HEAD_SLICE, sensitivities
 from voxprior import registry
 from voxprior.diffusion.noise import SeededNoise
 from voxprior.errors import InputError
-from voxprior.methods.linear import SENSE_STRENGTH, TV_STRENGTH, denoise, gradient, gradient_adjoint, sense, tv
+from voxprior.methods.linear import SENSE_STRENGTH, TV_STRENGTH, sense, tv
 from voxprior.methods.linear import zero_filled as adjoint_of_data
 from voxprior.methods.result import Result
+from voxprior.methods.total_variation import denoise, gradient, gradient_adjoint
 from voxprior.operators.base import Measurement
 from voxprior.operators.fourier import Fourier
 from voxprior.operators.masks import make_mask

@@ -435,11 +435,13 @@ def test_images_with_a_phase_stay_complex() -> None:
     shape = (4, 12, 12)
     prior = StationaryGaussian(torch.zeros((), dtype=torch.complex128), power_law(shape, STD))
     source = torch.Generator().manual_seed(3)
-    truth = prior.draw(torch.randn(1, *shape, generator=source, dtype=torch.complex128)) * 2
+    truth = prior.draw(torch.randn(1, *shape, generator=source, dtype=torch.complex128))
     operator = Fourier(torch.rand(shape, generator=source) < 0.5, axes=(1, 2))
     measurement = Measurement(operator, operator.apply(truth), None, np.eye(4))
-    result = _run(measurement, lambda shape, normal: prior, steps=200, dps_weight=0.1)
+
+    def like(x: Tensor) -> float:
+        return float((x.conj() * truth[0]).sum().real / (x.norm() * truth[0].norm()))
+
+    result = _run(measurement, lambda shape, normal: prior, steps=60, dps_weight=0.3)
     assert result.mean.dtype == torch.complex128
-    zero_filled = operator.adjoint(measurement.y)
-    error, before = (float((x - truth[0]).abs().square().mean().sqrt()) for x in (result.mean, zero_filled[0]))
-    assert error < 0.8 * before
+    assert like(result.mean) > 0.7 > like(operator.adjoint(measurement.y)[0])

@@ -13,6 +13,7 @@ from voxprior.errors import InputError
 from voxprior.guidance.proximal import noise_std
 from voxprior.methods.baselines import NoOptions
 from voxprior.methods.result import Progress, Result
+from voxprior.methods.total_variation import gradient, modulus, total_variation
 from voxprior.operators.base import Measurement
 from voxprior.operators.fourier import Fourier
 
@@ -26,8 +27,6 @@ maximum and 0.7 dB at 0.2 %, on training subjects with 8 coils and one; 0.3 lose
 """
 TV_STEPS = 40
 """Alternations; the result has settled to 0.1 dB after 20."""
-DUAL_STEPS = 8
-"""Warm-started iterations of each total-variation denoising."""
 UNKNOWN_NOISE = 0.03
 """Noise std a component that is assumed when it is not known, as a part of the image's root mean square."""
 COUPLING = (1e-3, 1.0)
@@ -74,8 +73,7 @@ class Sense:
 class TotalVariation:
     """``argmin |A x - y|^2 / 2 + w sum_i |grad x|_i`` with w = 0.2 sigma: isotropic, complex, along transformed axes.
 
-    Alternating directions x (proximal point of the data), u (total-variation denoising by projections of its dual) and
-    their running difference e. The coupling makes the threshold of the denoising the mean gradient of SENSE.
+    By :func:`total_variation`, with a coupling that makes the threshold of the denoising the mean gradient of SENSE.
     """
 
     name = "tv"
@@ -91,17 +89,11 @@ class TotalVariation:
         axes = tuple(a - operator.mask.ndim for a in operator.axes)
         x, _ = regularised(measurement, operator.planned(1))
         weight = TV_STRENGTH * levels(measurement, operator)[0]
-        threshold = float(_modulus(gradient(x, axes)).mean())
+        threshold = float(modulus(gradient(x, axes)).mean())
         coupling = min(max(weight / threshold, COUPLING[0]), COUPLING[1])
         operator = operator.planned(TV_STEPS, weights=1)
-        u, e, dual = x, torch.zeros_like(x), torch.zeros_like(gradient(x, axes))
-        for done in range(1, TV_STEPS + 1):
-            x = operator.prox(u - e, measurement.y, coupling, x)
-            u, dual = denoise(x + e, weight / coupling, dual, axes)
-            e = e + x - u
-            if progress is not None:
-                progress(done, TV_STEPS)
-        return Result(x[0], notes={"weight": weight, "coupling": coupling})
+        mean = total_variation(operator, measurement.y, x, weight, coupling, TV_STEPS, axes, progress=progress)
+        return Result(mean[0], notes={"weight": weight, "coupling": coupling})
 
 
 def kspace_operator(measurement: Measurement, name: str) -> Fourier:
@@ -138,43 +130,6 @@ def levels(measurement: Measurement, operator: Fourier) -> tuple[float, float]:
 
 def _blank(measurement: Measurement, operator: Fourier) -> Tensor:
     return torch.zeros(1, *operator.image_shape, dtype=measurement.y.dtype, device=measurement.y.device)
-
-
-def gradient(x: Tensor, axes: tuple[int, ...]) -> Tensor:
-    """Forward differences (axis, *x.shape) along ``axes``, counted from the end; zero at the far end."""
-    return torch.stack([torch.diff(x, dim=a, append=x.narrow(a, x.shape[a] - 1, 1)) for a in axes])
-
-
-def gradient_adjoint(p: Tensor, axes: tuple[int, ...]) -> Tensor:
-    """The adjoint of :func:`gradient`: minus the divergence."""
-    total = torch.zeros_like(p[0])
-    for part, axis in zip(p, axes, strict=True):
-        inner = part.narrow(axis, 0, part.shape[axis] - 1)
-        total.narrow(axis, 1, inner.shape[axis]).add_(inner)
-        total.narrow(axis, 0, inner.shape[axis]).sub_(inner)
-    return total
-
-
-def denoise(
-    z: Tensor, weight: float, dual: Tensor, axes: tuple[int, ...], steps: int = DUAL_STEPS
-) -> tuple[Tensor, Tensor]:
-    """``argmin |u - z|^2 / 2 + weight sum |grad u|`` by projected steps on its dual (axis, *z.shape): u and the dual.
-
-    Chambolle's dual: u = z - weight grad' p with |p| at most 1 everywhere. The squared norm of grad is at most 4 an
-    axis, which bounds the step.
-    """
-    step = 1 / (4 * len(axes) * weight)
-    for _ in range(steps):
-        dual = dual + step * gradient(z - weight * gradient_adjoint(dual, axes), axes)
-        dual = dual / _modulus(dual).clamp_min(1)
-    return z - weight * gradient_adjoint(dual, axes), dual
-
-
-def _modulus(p: Tensor) -> Tensor:
-    """Length of the gradient at each voxel, over axes and both components."""
-    if p.is_complex():
-        return torch.view_as_real(p).square().sum(-1).sum(0).sqrt()
-    return p.square().sum(0).sqrt()
 
 
 zero_filled, sense, tv = ZeroFilled(), Sense(), TotalVariation()

@@ -98,8 +98,11 @@ class Cgls:
         direction, slope = gradient, energy(gradient)
         done = 0
         for done in range(1, options.iterations + 1):
-            ahead = operator.apply(direction)
             active = along(energy(residual)) > goal
+            if not bool(active.any()):
+                done -= 1
+                break
+            ahead = operator.apply(direction)
             step = torch.where(active, slope / along(energy(ahead)).clamp_min(tiny), 0)
             x = x + step * direction
             residual = residual - (step if operator.axis is None else step.movedim(operator.axis + 1, 1)) * ahead
@@ -108,8 +111,6 @@ class Cgls:
             direction, slope = gradient + new / slope.clamp_min(tiny) * direction, new
             if progress is not None:
                 progress(done, options.iterations)
-            if not bool(active.any()):
-                break
         return Result(x[0].cpu().contiguous(), notes={"iterations": done})
 
 
@@ -134,7 +135,8 @@ class TomographyTv:
         start = backprojected(measurement, operator, "hann").clamp_min(0).to(y)
         inexact = operator.limited(INNER_ITERATIONS)
         scales = _scales(measurement, operator)
-        mean = total_variation(inexact, y, start, weight, coupling, options.iterations, scales, 0.0, progress)
+        axes = range(-len(scales), 0)
+        mean = total_variation(inexact, y, start, weight, coupling, options.iterations, axes, scales, 0.0, progress)
         return Result(mean[0].cpu().contiguous(), notes={"strength": options.strength, "weight": weight})
 
 

@@ -71,7 +71,7 @@ def hfs_sde(x: Array, truth: Array) -> Scores:
 
 
 def ssim_map(x: Array, truth: Array, data_range: float) -> NDArray[np.float64]:
-    """SSIM of every whole window of :data:`WINDOW` pixels a side of slices (y, x), unbiased variances: (y - 6, x - 6)."""
+    """SSIM (y - 6, x - 6) of all whole windows of :data:`WINDOW` pixels a side of slices (y, x), unbiased variances."""
     require_comparable(x, truth, data_range)
     if x.ndim != 2 or min(x.shape) < WINDOW:
         raise InputError(f"a slice {x.shape} is smaller than the SSIM window of {WINDOW} pixels")

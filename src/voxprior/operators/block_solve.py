@@ -16,7 +16,7 @@ CHUNK = 2**22
 """Matrix entries that are built and factorised at once."""
 LARGEST = 2**26
 """Most matrix entries that are kept: half a gigabyte in single precision."""
-ITERATION, PRODUCT, TRIANGULAR, EIGEN, CHOLESKY = 5.0, 2.3, 1.1, 0.33, 0.033
+ITERATION, PRODUCT, TRIANGULAR, EIGEN, CHOLESKY = 6.0, 2.2, 1.0, 0.38, 0.08
 """Nanoseconds (their ratios matter): of an iteration a coil and voxel, of two products and of two triangular solves a
 matrix entry, of the eigenvectors and of the Cholesky factor a matrix entry and row; benchmarks/recon/prox.py."""
 
@@ -93,16 +93,17 @@ class Blocks:
         x = x.movedim(self.axis + 2, -1) if self.axis is not None else x[..., None]
         return x.flatten(2, -2)
 
-    def matrices(self) -> Iterator[Tensor]:
-        """``A'A`` (block, n, n), n = set times row, some blocks at a time.
+    def matrices(self) -> Iterator[tuple[slice, Tensor]]:
+        """``A'A`` (block, n, n), n = set times row, some blocks at a time, with their numbers.
 
         ``(A'A)_jk = g_(j-k) sum_c conj(s_c,j) s_c,k`` with g the inverse transform of the mask.
         """
-        n, lines = self.maps.shape[-1], self.kernel.shape[-1]
-        shift = ((self.rows[:, None] - self.rows[None, :]) % lines).repeat(self.sets, self.sets)
-        step = max(1, CHUNK // n**2)
-        for maps, kernel in zip(torch.split(self.maps, step), torch.split(self.kernel, step), strict=True):
-            yield (maps.mH @ maps) * kernel[:, shift]
+        blocks, _, n = self.maps.shape
+        shift = ((self.rows[:, None] - self.rows[None, :]) % self.kernel.shape[-1]).repeat(self.sets, self.sets)
+        step = max(1, CHUNK // max(n, 1) ** 2)
+        for first in range(0, blocks, step):
+            part = slice(first, first + step)
+            yield part, (self.maps[part].mH @ self.maps[part]) * self.kernel[part][:, shift]
 
     def solve(self, back: Tensor, d: Tensor, lam: float, way: Way) -> Tensor:
         """Proximal point from ``back`` = A'y and d, both (sample, *image_shape)."""
@@ -123,16 +124,23 @@ class Blocks:
 
     def _decomposition(self) -> tuple[Tensor, Tensor]:
         if self._eigen is None:
+            blocks, _, n = self.maps.shape
+            values, vectors = self.kernel.real.new_empty(blocks, n), self.maps.new_empty(blocks, n, n)
             with _one_thread():
-                parts = [torch.linalg.eigh(m) for m in self.matrices()]
-            self._eigen = torch.cat([w for w, _ in parts]), torch.cat([v for _, v in parts])
+                for part, matrix in self.matrices():
+                    values[part], vectors[part] = torch.linalg.eigh(matrix)
+            self._eigen = values, vectors
         return self._eigen
 
     def _by_cholesky(self, b: Tensor, lam: float) -> Tensor:
         if self._cholesky is None or self._cholesky[0] != lam:
-            eye = torch.eye(b.shape[1], dtype=b.dtype, device=b.device)
+            blocks, _, n = self.maps.shape
+            factor, self._cholesky = self.maps.new_empty(blocks, n, n), None
+            eye = torch.eye(n, dtype=b.dtype, device=b.device)
             with _one_thread():
-                self._cholesky = lam, torch.cat([torch.linalg.cholesky(m + lam * eye) for m in self.matrices()])
+                for part, matrix in self.matrices():
+                    factor[part] = torch.linalg.cholesky(matrix + lam * eye)
+            self._cholesky = lam, factor
         factor = self._cholesky[1]
         half = torch.linalg.solve_triangular(factor, b, upper=False)
         result: Tensor = torch.linalg.solve_triangular(factor.mT, half.conj().resolve_conj(), upper=True).conj()

@@ -107,6 +107,12 @@ class KspaceTask:
         self.config = c = config.examples
         self.slices = load_slices(config.data, c)
         self.examples = KspaceExamples(self.slices, c, config.prior.image_std)
+        if c.acs_lines is not None:
+            self.baseline = "the noisy input"
+            self.protocol = (
+                "middle axial slice of the tune subjects, noise sigma (on the image scale) outside the central lines, "
+                "removed by one call; dB"
+            )
         self.trained_range = {"coils": list(c.coils), "acceleration": list(c.acceleration), "masks": list(c.masks)}
 
     def batch(self, seed: int, step: int, size: int) -> Batch:
