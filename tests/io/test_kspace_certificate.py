@@ -78,6 +78,18 @@ def test_a_true_reconstruction_verifies(tmp_path: Path, suffix: str, slices: int
     assert len(outcome.checks) == 11
 
 
+def test_an_output_of_what_the_scanner_shows_verifies(tmp_path: Path) -> None:
+    """Guards cropped reconstructions: the middle of the proof's image, and nothing else of that size."""
+    _, target = restored(tmp_path, ".h5")
+    with np.load(tmp_path / "out_certificate.npz") as held:
+        image = np.abs(held["image"])
+    for start, ok in ((4, True), (3, False)):
+        shown = image[:, 2:10, start : start + 8]
+        write_array(lambda path: path, target, "reconstruction", shown, 2, None)
+        change(target, lambda c, s=shown: c.update(output_sha256=image_digest(target, s, None)))
+        assert failed(target) == (set() if ok else {"output and the image of the proof"})
+
+
 def test_the_keys_are_those_that_the_documentation_promises(tmp_path: Path) -> None:
     """Guards the names in the sidecar."""
     _, target = restored(tmp_path)

@@ -202,6 +202,8 @@ def test_05_tomography_has_the_strength_of_the_published_projector(sigma: float)
         steps.append(estimate.shift)
         assert problem.known.k == 2.7 and next(iter(problem.planes.values())) == 0
     torch.testing.assert_close(steps[0], steps[1], rtol=1e-4, atol=1e-6)
+    result = _run(measurement, steps=3)
+    assert result.notes["k"] == 2.7 and bool(torch.isfinite(result.mean).all())
 
 
 def test_06_any_size_and_any_factor() -> None:

@@ -52,6 +52,7 @@ CASES: dict[str, Fourier] = {
     "along-y": Fourier(_lines(7, 10, axis=0), _maps(7, 10)),
     "holes": Fourier(_lines(9, 10), _holes(_maps(9, 10))),
     "two-sets": Fourier(_lines(7, 10), torch.stack([0.8 * _maps(7, 10), 0.6 * _maps(7, 10).flip(2)])),
+    "one-set": Fourier(_lines(7, 10), _maps(7, 10)[None]),
     "slices": Fourier(
         torch.cat([_lines(1, 7, 10), _lines(1, 7, 10, seed=1)]), _maps(7, 10)[:, None].expand(4, 2, 7, 10), (1, 2)
     ),
@@ -161,6 +162,28 @@ def test_what_no_coil_sees_keeps_the_prior() -> None:
         x = operator.prox(d, operator.apply(_random(1, 9, 10, seed=1)), lam)
         assert torch.allclose(x[..., :2, :], d[..., :2, :]) and torch.allclose(x[..., -3:], d[..., -3:])
         assert float((x - d)[..., 2:4, :-3].abs().min()) > 1e-6
+
+
+def test_tiny_weights_are_not_lost_in_rounding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A weight below rounding makes a matrix that has no Cholesky factor; the answer is that of lam = 0."""
+    monkeypatch.setattr(fourier, "choose", lambda *_: "cholesky")
+    operator = Fourier(_lines(7, 10), _holes(_maps(7, 10)))
+    d, y = _random(1, 7, 10, dtype=torch.complex64), _random(1, 4, 7, 10, seed=1, dtype=torch.complex64)
+    y = operator.apply(operator.adjoint(y))
+    x = operator.prox(d, y, 1e-9)
+    assert torch.isfinite(torch.view_as_real(x)).all()
+    assert float((operator.apply(x) - y).norm() / y.norm()) < 1e-3
+
+
+@pytest.mark.parametrize("lam", [0.0, 0.1])
+@pytest.mark.parametrize("way", WAYS)
+def test_maps_that_are_zero_everywhere_leave_the_prior(way: str, lam: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The end slices of a stack hold no head, and their maps are masked away."""
+    monkeypatch.setattr(fourier, "choose", lambda *_: way)
+    d = _random(1, 7, 10)
+    for mask in (_lines(7, 10), torch.ones(7, 10, dtype=torch.bool)):
+        operator = Fourier(mask, torch.zeros(4, 7, 10))
+        assert torch.allclose(operator.prox(d, _random(1, 4, 7, 10, seed=1), lam), d)
 
 
 @pytest.mark.parametrize("name", ["along-x", "slices", "volume"])

@@ -18,6 +18,7 @@ from voxprior.io.kspace.file import KspaceFile
 from voxprior.io.kspace.hdf5 import h5py
 from voxprior.io.kspace.npz import read_npz
 from voxprior.io.kspace.reading import open_kspace
+from voxprior.io.kspace.readout import centre_crop
 from voxprior.io.names import complex_suffix, shown
 from voxprior.io.outputs import file_digest
 from voxprior.io.reconstructions import files_of, image_digest, read_image
@@ -215,15 +216,17 @@ def _held(arrays: Mapping[str, Stored], claim: Claim) -> dict[str, Held]:
 
 
 def _same_image(image: NDArray[Any], held: Held, claim: Claim) -> Check:
-    """The output is the complex image of the proof, or its magnitude."""
-    stack = image.reshape(-1, *claim.shape) if image.size == claim.slices * np.prod(claim.shape) else None
-    name = "output and the image of the proof"
-    if stack is None:
+    """The output is the complex image of the proof, or its magnitude, or the middle of it."""
+    name, rank = "output and the image of the proof", len(claim.shape)
+    space = image.shape[-rank:]
+    if np.prod(image.shape[:-rank]) != claim.slices or any(m > n for m, n in zip(space, claim.shape, strict=True)):
         return Check(name, False, f"{claim.slices} x {claim.shape}", str(image.shape))
+    stack = image.reshape(claim.slices, *space)
     off, top = 0.0, 0.0
     with np.errstate(invalid="ignore", over="ignore"):  # an altered file may hold NaN: the check fails, quietly
         for i, part in enumerate(stack):
-            whole = held[i] if part.dtype.kind == "c" else np.abs(held[i])
+            shown = centre_crop(held[i], space)
+            whole = shown if part.dtype.kind == "c" else np.abs(shown)
             off = max(off, float(np.nan_to_num(np.abs(part - whole), nan=np.inf).max()))
             top = max(top, float(np.abs(whole).max()))
     return Check(name, off <= MAGNITUDE_TOLERANCE * top, f"differ by <= {MAGNITUDE_TOLERANCE * top:.3g}", f"{off:.3g}")

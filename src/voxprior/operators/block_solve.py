@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import torch
@@ -85,6 +86,7 @@ class Blocks:
             kernel = kernel.narrow(a, 0, 1).expand_as(mask)
         kernel = kernel.to(maps.dtype) if self.axis is None else torch.fft.ifft(kernel.to(maps.dtype), dim=self.axis)
         self.kernel = self._lay(kernel[None, None])[0, 0][self.columns]
+        self.space = mask.ndim
         self._eigen: tuple[Tensor, Tensor] | None = None
         self._cholesky: tuple[float, Tensor] | None = None
 
@@ -107,20 +109,26 @@ class Blocks:
 
     def solve(self, back: Tensor, d: Tensor, lam: float, way: Way) -> Tensor:
         """Proximal point from ``back`` = A'y and d, both (sample, *image_shape)."""
+        if not self.maps.numel():
+            return d
         b, a = self._gather(back), self._gather(d)
         samples = b.shape[-1]
-        if way == "cholesky" and lam > 0:
+        if way == "cholesky" and lam > self._rounding:
             solved = self._by_cholesky(b + lam * a, lam)
         else:
             values, vectors = self._decomposition()
             # V' b as the conjugate of V^T conj(b): V' itself would be a copy of the largest thing that there is.
             both = (vectors.mT @ torch.cat([b, a], dim=-1).conj()).conj()
             b, a = both[..., :samples], both[..., samples:]
-            # n eps of the largest eigenvalue is what rounding leaves of a zero one.
-            least = 0.0 if lam else values.shape[-1] * torch.finfo(values.dtype).eps * float(values.max())
-            kept = values[..., None] > least
+            kept = values[..., None] > (-1.0 if lam else self._rounding)
             solved = vectors @ torch.where(kept, (b + lam * a) / torch.where(kept, values[..., None] + lam, 1), a)
         return self._scatter(solved, d)
+
+    @cached_property
+    def _rounding(self) -> float:
+        """What rounding leaves of a zero eigenvalue: n eps of the most that the largest one can be."""
+        energy = self.maps.abs().square().sum(1).reshape(len(self.maps), self.sets, -1).sum(1)
+        return self.maps.shape[-1] * torch.finfo(energy.dtype).eps * float(energy.max())
 
     def _decomposition(self) -> tuple[Tensor, Tensor]:
         if self._eigen is None:
@@ -129,7 +137,7 @@ class Blocks:
             with _one_thread():
                 for part, matrix in self.matrices():
                     values[part], vectors[part] = torch.linalg.eigh(matrix)
-            self._eigen = values, vectors
+            self._eigen = values.clamp_min(0), vectors
         return self._eigen
 
     def _by_cholesky(self, b: Tensor, lam: float) -> Tensor:
@@ -148,19 +156,19 @@ class Blocks:
 
     def _gather(self, x: Tensor) -> Tensor:
         """Images (sample, *image_shape) to (block, n, sample)."""
-        x = self._lay(x if self.sets > 1 else x[:, None])[:, :, self.columns][..., self.rows]
+        x = self._lay(x if x.ndim == self.space + 2 else x[:, None])[:, :, self.columns][..., self.rows]
         return x.permute(2, 1, 3, 0).flatten(1, 2)
 
     def _scatter(self, solved: Tensor, d: Tensor) -> Tensor:
         """d with the positions of the blocks replaced."""
-        shape = (d if self.sets > 1 else d[:, None]).shape
-        flat = self._lay(d if self.sets > 1 else d[:, None]).clone()
+        whole = d if d.ndim == self.space + 2 else d[:, None]
+        flat = self._lay(whole).clone()
         parts = solved.reshape(len(self.columns), self.sets, len(self.rows), -1).permute(3, 1, 0, 2)
         flat[:, :, self.columns[:, None], self.rows] = parts
         if self.axis is None:
             return flat.reshape(d.shape)
-        moved = [n for a, n in enumerate(shape) if a != self.axis + 2]
-        return flat.reshape(*moved, shape[self.axis + 2]).movedim(-1, self.axis + 2).reshape(d.shape)
+        moved = whole.movedim(self.axis + 2, -1).shape
+        return flat.reshape(moved).movedim(-1, self.axis + 2).reshape(d.shape)
 
 
 @contextmanager
