@@ -99,10 +99,10 @@ def test_they_stand_in_the_order_that_tables_show(photons: float | None) -> None
 
 @pytest.mark.parametrize("name", METHODS)
 def test_the_result_carries_the_units_of_the_input(name: str) -> None:
-    """TP-05: no absolute scale: views ten times as large are attenuation ten times as large."""
-    few = {} if name == "fbp" else {"iterations": 15}
-    plain, scaled = _run(name, **few).mean, _run(name, unit=10.0, **few).mean
-    assert torch.allclose(scaled / 10, plain, atol=1e-3 * float(plain.abs().max()))
+    """TP-05: no absolute scale: views 16 times as large, a factor that rounds nothing, are 16 times the attenuation."""
+    few = {} if name == "fbp" else {"iterations": 5}
+    plain, scaled = _run(name, **few).mean, _run(name, unit=16.0, **few).mean
+    assert torch.allclose(scaled / 16, plain, atol=1e-5 * float(plain.abs().max()))
 
 
 def test_least_squares_stop_at_the_noise() -> None:
@@ -111,6 +111,10 @@ def test_least_squares_stop_at_the_noise() -> None:
     found = _run("cgls", 2e4, iterations=500)
     misfit = (m.operator.apply(found.mean[None]) - m.y).square().mean((-2, -1))
     assert found.notes["iterations"] < 100
+    seen: list[tuple[int, int]] = []
+    method = registry.resolve("cgls", "ct")
+    method(m, method.Options(iterations=500), SeededNoise(0), lambda done, total: seen.append((done, total)))
+    assert seen[-1] == (500, 500)
     assert bool((misfit < 1).all()) and bool((misfit > 0.6).all())
     few, many = (_run("cgls", iterations=n) for n in (5, 40))
     plain = _measurement()
@@ -147,7 +151,7 @@ def test_back_projection_takes_the_weights_off_again() -> None:
 
 def test_attenuation_by_total_variation_is_not_negative() -> None:
     """Least squares undershoot in the air; the floor of total variation forbids it."""
-    assert float(_run("tv").mean.min()) >= 0 > float(_run("cgls").mean.min())
+    assert float(_run("tv", None).mean.min()) >= 0 > float(_run("cgls", None).mean.min())
 
 
 def test_total_variation_reaches_the_minimum_of_its_cost() -> None:
@@ -168,16 +172,16 @@ def test_total_variation_reaches_the_minimum_of_its_cost() -> None:
     x = bar = torch.zeros_like(truth)
     p, q = torch.zeros_like(gradient(x, axes)), torch.zeros_like(y)
     step = 1 / float(a.normal(torch.ones_like(x)).max() + 9) ** 0.5
-    for _ in range(1500):
+    for _ in range(500):
         p = p + step * gradient(bar, axes, scales)
         p = p / (modulus(p) / weight).clamp_min(1)
         q = (q + step * (a.apply(bar) - y)) / (1 + step)
         new = (x - step * (gradient_adjoint(p, axes, scales) + a.adjoint(q))).clamp_min(0)
         x, bar = new, 2 * new - x
-    found = total_variation(a, y, torch.zeros_like(x), weight, 3.0, 80, axes, scales, 0.0)
+    found = total_variation(a, y, torch.zeros_like(x), weight, 3.0, 40, axes, scales, 0.0)
     assert float(found.min()) >= 0
-    assert cost(found) < cost(x) * 1.001
-    assert float((found - x).norm() / x.norm()) < 0.01
+    assert cost(found) < cost(x) * 1.002
+    assert float((found - x).norm() / x.norm()) < 0.02
 
 
 @given(st.lists(st.integers(1, 5), min_size=2, max_size=3), st.integers(0, 999))
@@ -213,9 +217,10 @@ def test_other_measurements_are_refused_in_one_line(name: str) -> None:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_progress_ends_at_its_total(name: str) -> None:
-    """A bar that runs over tells users the wrong time; least squares may end before."""
+    """A bar that stops short, or runs over, tells users the wrong time."""
     seen: list[tuple[int, int]] = []
     method = registry.resolve(name, "ct")
-    method(_measurement(), method.Options(), SeededNoise(0), lambda done, total: seen.append((done, total)))
+    options = method.Options(**({} if name == "fbp" else {"iterations": 3}))
+    method(_measurement(), options, SeededNoise(0), lambda done, total: seen.append((done, total)))
     assert seen and all(done <= total for done, total in seen)
-    assert name == "cgls" or seen[-1][0] == seen[-1][1]
+    assert seen[-1][0] == seen[-1][1]

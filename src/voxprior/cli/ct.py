@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from voxprior.jobs.options import CtOptions
+
+if TYPE_CHECKING:
+    from voxprior.jobs.ct_request import CtRequest
 
 
 def ct(
@@ -58,14 +61,19 @@ def ct(
     verbose
         Show where an error arose.
     """
-    from voxprior.cli.progress import watch
-    from voxprior.cli.result import run_folder, show_result
-    from voxprior.jobs.ct_request import CtRequest, prepare
-    from voxprior.jobs.request import is_batch
+    from voxprior.jobs.ct_request import CtRequest
 
     own = options or CtOptions()
-    request = CtRequest(input, output, own, simulate, force, report, views, range_deg, photons, axis)
-    if is_batch(input, simulate):
+    return _run(CtRequest(input, output, own, simulate, force, report, views, range_deg, photons, axis), quiet)
+
+
+def _run(request: CtRequest, quiet: bool) -> int:
+    from voxprior.cli.progress import watch
+    from voxprior.cli.result import run_folder, show_result
+    from voxprior.jobs.ct_request import prepare
+    from voxprior.jobs.request import is_batch
+
+    if is_batch(request.source, request.simulate):
         from voxprior.jobs.ct_files import FILES
 
         return run_folder(request, FILES, quiet)

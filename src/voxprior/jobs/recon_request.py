@@ -117,7 +117,7 @@ def outputs_of(request: ReconRequest, options: ReconOptions) -> list[Path]:
     """Every file that a reconstruction may write."""
     target = request.target
     tags = ["std", "interval", "invented", *(["phase"] if request.phase else [])]
-    if options.samples > 1 or options.mode == "sample":
+    if options.mode == "sample" or options.method != DEFAULT_METHOD:
         tags += [f"sample-{k + 1:02d}" for k in range(options.samples)]
     wanted = [*files_of(target), sidecar_path(target), sibling(target, "preview", ".png")]
     for tag in tags:

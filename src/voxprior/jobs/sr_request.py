@@ -11,7 +11,7 @@ from voxprior.io.names import image_suffix, shown
 from voxprior.io.nifti import read_frames
 from voxprior.io.outputs import sibling, sidecar_path
 from voxprior.jobs.npy import read_slices, slice_files
-from voxprior.jobs.options import SrOptions, require_method
+from voxprior.jobs.options import DEFAULT_METHOD, SrOptions, require_method
 from voxprior.jobs.request import Request, require_outputs, require_report_name, require_source
 from voxprior.jobs.simulate import simulate
 from voxprior.jobs.slices import understand
@@ -68,7 +68,7 @@ def prepare(request: SrRequest) -> Prepared:
 def outputs_of(request: SrRequest, target: Path) -> list[Path]:
     """Every file that a restoration to ``target`` may write."""
     tags = ["std", "interval", "invented"]
-    if request.options.mode == "sample":
+    if request.options.mode == "sample" or request.options.method != DEFAULT_METHOD:
         tags += [f"sample-{k + 1:02d}" for k in range(request.options.samples)]
     if request.simulate:
         tags.append("input")

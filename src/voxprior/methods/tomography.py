@@ -101,6 +101,8 @@ class Cgls:
             active = along(energy(residual)) > goal
             if not bool(active.any()):
                 done -= 1
+                if progress is not None:
+                    progress(options.iterations, options.iterations)
                 break
             ahead = operator.apply(direction)
             step = torch.where(active, slope / along(energy(ahead)).clamp_min(tiny), 0)
