@@ -19,6 +19,7 @@ from voxprior.operators.projection_matrix import ProjectionGeometry, require_siz
 from voxprior.volume import Volume
 
 DEFAULT_VIEWS, DEFAULT_RANGE = 36, 180.0
+MOST_VIEWS = 10_000
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,8 @@ def _require_sense(request: CtRequest) -> None:
             raise InputError(f"{option} belongs to --simulate; a sinogram file says it itself")
         if not (math.isfinite(value) and value > 0):
             raise InputError(f"{option} {value:g} must be above 0")
+    if request.views is not None and request.views > MOST_VIEWS:
+        raise InputError(f"--views {request.views} is more than {MOST_VIEWS}; give fewer")
     if request.range_deg is not None and request.range_deg > 360:
         raise InputError(f"--range-deg {request.range_deg:g} is more than a turn; give at most 360")
     if request.simulate:

@@ -17,7 +17,7 @@ DEFAULT_METHOD = "voxprior"
 class SharedOptions(BaseModel):
     """Options that every job has; ``for_method`` names those that go to the method, the others are the job's."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
     for_method: ClassVar[tuple[str, ...]] = METHOD_OPTIONS
 
     method: str = Field(default=DEFAULT_METHOD, description="Restoration method; `voxprior info` lists the names.")

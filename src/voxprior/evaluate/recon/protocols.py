@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -17,8 +17,11 @@ PROTOCOL = 1
 """Part of the key of every result: raise it when a case or a figure changes its meaning."""
 COILS = 8
 """Simulated coils of a test subject."""
-OTHER_COILS = (6, 20)
-"""Simulated coils of the subjects of another anatomy, in turn: numbers that no other case has."""
+OTHER_COILS = ((6, 0), (20, 160))
+"""Simulated coils and matrix of the subjects of another anatomy, in turn: numbers that no other case has.
+
+The second is cut out of a body: within a larger matrix it has air around it, as every field of view must.
+"""
 TIMED_COILS, TIMED_MATRIX, TIMED_REPEATS = 15, 320, 3
 
 REAL = "real head, 8 coils"
@@ -142,8 +145,9 @@ def _of_kspace(
 def _other_anatomy(rows: list[Row]) -> Iterator[Case]:
     scans = [row for row in rows if row["file"].startswith("ct/")]
     for number, row in enumerate(scans):
-        coils = OTHER_COILS[number % len(OTHER_COILS)]
-        yield from _of_volume(row, OTHER, "ct", "I-S", coils, SMALL)
+        coils, matrix = OTHER_COILS[number % len(OTHER_COILS)]
+        for case in _of_volume(row, OTHER, "ct", "I-S", coils, SMALL):
+            yield replace(case, matrix=matrix)
 
 
 def _timed(heads: list[Row]) -> Case:
