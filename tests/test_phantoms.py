@@ -50,3 +50,25 @@ def test_sensitivities_share_the_signal(order: int) -> None:
     s = sensitivities((9, 12), order)
     assert s.shape == ((order + 1) ** 2, 9, 12)
     np.testing.assert_allclose((np.abs(s) ** 2).sum(0), 1, atol=1e-12)
+
+
+@pytest.mark.parametrize(("angle", "t", "z"), [(0.0, 3.0, 1.0), (37.0, -6.0, 4.0), (120.0, 8.0, -3.0), (-75.0, 0.4, 0)])
+def test_rays_equal_sums_along_lines(angle: float, t: float, z: float) -> None:
+    """A slip in the shadow of an ellipse would make every X-ray view look wrong, or, worse, right."""
+    along = np.linspace(-40, 40, 400_001)
+    cos, sin = np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))
+    brute = HEAD.at(t * cos - along * sin, t * sin + along * cos, z).sum() * (along[1] - along[0])
+    assert float(HEAD.rays(angle, t, z)) == pytest.approx(float(brute), abs=0.2)
+
+
+def test_views_are_means_of_rays_over_a_bin() -> None:
+    """The closed form of the mean, at the edges of ellipses and beyond them too."""
+    t = np.array([-16.5, -3.0, 0.0, 16.0, 30.0])
+    within = ((np.arange(4000) + 0.5) / 4000 - 0.5) * 2.0
+    found = HEAD.views([10.0, 80.0], t, [1.0, 15.5, 40.0], 2.0)
+    assert found.shape == (3, 2, 5)
+    for k, z in enumerate((1.0, 15.5, 40.0)):
+        for a, angle in enumerate((10.0, 80.0)):
+            expected = HEAD.rays(angle, t[:, None] + within, z).mean(axis=1)
+            np.testing.assert_allclose(found[k, a], expected, atol=0.05)
+    assert not found[2].any()

@@ -66,6 +66,7 @@ def test_it_is_what_the_command_writes(thick_scan: Path, tmp_path: Path) -> None
     [
         ({"voxel_size": None}, "give affine="),
         ({"job": "paint"}, "job paint is unknown"),
+        ({"job": "ct"}, "job ct does not start from an image"),
         ({"thicknes": 3}, "option thicknes"),
         ({"steps": 0}, "option steps"),
         ({"method": "cubic", "mode": "mean"}, "--mode belongs to"),

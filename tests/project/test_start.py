@@ -6,7 +6,7 @@ import resource
 import subprocess
 import sys
 
-WORDS = ["--help", "--version", "sr --help", "recon --help"]
+WORDS = ["--help", "--version", "sr --help", "recon --help", "ct --help"]
 
 
 def _processor_seconds(words: str) -> float:

@@ -58,6 +58,8 @@ def restore(
     """
     if job not in registry.JOBS:
         raise InputError(f"job {job} is unknown; give one of {', '.join(registry.JOBS)}")
+    if job != "sr":
+        raise InputError(f"job {job} does not start from an image in memory; restore does job sr alone")
     try:
         parsed = SrOptions(**options)
     except ValidationError as error:
