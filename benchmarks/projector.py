@@ -115,7 +115,7 @@ def _write(rows: list[tuple[str, float, float]], what: str, entries: int, buildi
     table = "\n".join(lines)
     page = f"""# How quick the projector is
 
-Written by `python benchmarks/projector.py`: {what}, {torch.get_num_threads()} threads, medians of three in one run.
+Written by `python benchmarks/projector.py`: {what}; threads: {torch.get_num_threads()}; medians of three in one run.
 The matrix of {entries / 1e6:.1f} million entries takes {building:.2f} s to build, once, and {reading:.2f} s to read
 from the disk after that. Milliseconds a slice, and as multiples of the first row:
 

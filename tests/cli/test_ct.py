@@ -72,6 +72,16 @@ def test_a_sinogram_becomes_a_volume_its_maps_and_a_proof(voxprior, sinogram: Pa
     assert checked.code == 0 and "residual of every view" in checked.out
 
 
+def test_one_slice_is_enough(voxprior, sinogram: Path) -> None:
+    """A sinogram (view, bin) becomes a volume of one slice, and its proof holds."""
+    folder = sinogram.parent
+    with np.load(sinogram) as arrays:
+        np.savez(folder / "one.npz", **{**arrays, "sinogram": arrays["sinogram"][0]})
+    assert voxprior("ct", "-i", folder / "one.npz", "-o", folder / "one.nii", "--method", "fbp").code == 0
+    assert nib.load(folder / "one.nii").shape == (45, 45, 1)
+    assert voxprior("verify", folder / "one.nii").code == 0
+
+
 def test_simulated_views_are_reconstructed_compared_and_kept(voxprior, scan: Path) -> None:
     """Guards the whole chain from a volume to a proof, along the patient's axis, on the grid of the truth."""
     folder = scan.parent

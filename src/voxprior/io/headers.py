@@ -229,13 +229,17 @@ def _grid(sizes: Sequence[int], name: str) -> tuple[tuple[int, int, int], int]:
         raise InputError(
             f"{name}: the header claims {text} voxels, which is no volume; export the file again"
         )
-    if len(sizes) < 3 or 1 in sizes[:3]:
-        raise InputError(
-            f"{name}: a single slice ({text} voxels); give a volume of at least two along each axis"
-        )
+    if len(sizes) < 3:
+        raise thin(sizes, name)
     if any(n != 1 for n in sizes[4:]):
         raise InputError(f"{name}: more than one value a voxel ({text}); give an image of one value a voxel")
     return (sizes[0], sizes[1], sizes[2]), sizes[3] if len(sizes) > 3 else 1
+
+
+def thin(sizes: Sequence[int], name: str) -> InputError:
+    """What to tell of an image with array ``sizes`` that is no volume."""
+    text = " x ".join(map(str, sizes))
+    return InputError(f"{name}: a single slice ({text} voxels); give a volume of at least two along each axis")
 
 
 def _scalar(dtype: np.dtype[Any], name: str) -> np.dtype[Any]:

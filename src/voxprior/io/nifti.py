@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voxprior.errors import InputError
-from voxprior.io.headers import HEADER_BYTES, Claim, parse_header
+from voxprior.io.headers import HEADER_BYTES, Claim, parse_header, thin
 from voxprior.io.names import image_suffix, shown
 from voxprior.volume import Volume
 
@@ -48,13 +48,18 @@ def read_frames(path: Path, frames: str | None, voxel_cap: int = DEFAULT_CAP) ->
     return _with_content(load_frames(path, frames, voxel_cap))
 
 
-def load_frames(path: Path, frames: str | None, voxel_cap: int = DEFAULT_CAP) -> list[Volume]:
-    """As :func:`read_frames`, whatever the voxels hold: for checks of files that may have been altered."""
+def load_frames(path: Path, frames: str | None, voxel_cap: int = DEFAULT_CAP, least: int = 2) -> list[Volume]:
+    """As :func:`read_frames`, whatever the voxels hold: for checks of files that may have been altered.
+
+    ``least``: voxels along each axis, of what is a volume.
+    """
     path = Path(path)
     name = shown(path)
     with _opened(path) as (stream, suffix):
         block = stream.read(HEADER_BYTES)
         claim = parse_header(block, suffix, name)
+        if min(claim.shape) < least:
+            raise thin(claim.shape, name)
         chosen = frame_numbers(frames, claim.frames, name)
         _require_plausible(claim, len(set(chosen)), path.stat().st_size, suffix, voxel_cap, name)
         stream.seek(claim.offset)

@@ -111,7 +111,7 @@ def verify_projections(output: Path, certificate: Mapping[str, Any], input: Path
     """Compare the volume ``output`` and its sinogram with ``certificate``, from the files alone."""
     geometry, axis, mu_water = _operator(output, certificate)
     source = find_input(output, certificate, input)
-    result = load_frames(output, None)[0]
+    result = load_frames(output, None, least=1)[0]  # one slice is enough for X-rays
     checks = [
         equal("output voxels (sha256)", certificate["output_sha256"], voxel_digest(result)),
         equal("input file (sha256)", certificate["input_sha256"], file_digest(source)),
