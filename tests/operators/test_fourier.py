@@ -285,6 +285,18 @@ def test_the_way_is_chosen_from_sizes_alone() -> None:
     assert planned.plan == Plan(5, 1) and torch.equal(planned.mask, CASES["along-x"].mask)
 
 
+def test_a_wider_tolerance_ends_the_iterations_earlier() -> None:
+    """Guidance at a high noise level needs few digits; the residual keeps its promise at each tolerance."""
+    operator = Fourier(torch.from_numpy(np.random.default_rng(0).random((16, 18)) < 0.4), _maps(16, 18))
+    d, y = _random(1, 16, 18), operator.apply(_random(1, 16, 18, seed=1))
+    target = operator.adjoint(y) + 0.01 * d
+    residuals = []
+    for tolerance in (1e-1, 1e-3, 1e-6):
+        x = operator.planned(30, tolerance=tolerance).prox(d, y, 0.01)
+        residuals.append(float((operator.normal(x) + 0.01 * x - target).norm() / target.norm()) / tolerance)
+    assert all(1e-3 < r <= 1.01 for r in residuals)
+
+
 def test_shapes_are_told() -> None:
     """Methods make room for images and data from these."""
     operator = CASES["two-sets"]

@@ -249,13 +249,13 @@ class Tpdm:
         """Weights, read once for a batch of scans; by default those for the kind of image."""
         name = options.weights or (COMPLEX_WEIGHTS if complex_images else DEFAULT)
         if (name, options.device) not in self._loaded:
-            found = load(name)
-            if is_complex(found.prior) != complex_images:
-                kinds = ("real", "complex") if complex_images else ("complex", "real")
-                raise InputError(f"weights {name} are of {kinds[0]} slices, and the image is {kinds[1]}; give others")
-            found.prior.to(options.device)
-            self._loaded[name, options.device] = found
-        return self._loaded[name, options.device]
+            self._loaded[name, options.device] = load(name)
+            self._loaded[name, options.device].prior.to(options.device)
+        found = self._loaded[name, options.device]
+        if is_complex(found.prior) != complex_images:
+            kinds = ("real", "complex") if complex_images else ("complex", "real")
+            raise InputError(f"weights {name} are of {kinds[0]} slices, and the image is {kinds[1]}; give others")
+        return found
 
     def _plane(self, problem: Problem, axis: int, weights: Weights | None, options: Settings) -> Denoiser:
         shape = tuple(problem.like.shape[1:])

@@ -17,7 +17,7 @@ CHUNK = 2**22
 """Matrix entries that are built and factorised at once."""
 LARGEST = 2**26
 """Most matrix entries that are kept: half a gigabyte in single precision."""
-ITERATION, PRODUCT, TRIANGULAR, EIGEN, CHOLESKY = 6.0, 2.2, 1.0, 0.38, 0.08
+ITERATION, PRODUCT, TRIANGULAR, EIGEN, CHOLESKY = 6.0, 2.2, 1.0, 0.4, 0.1
 """Nanoseconds (their ratios matter): of an iteration a coil and voxel, of two products and of two triangular solves a
 matrix entry, of the eigenvectors and of the Cholesky factor a matrix entry and row; benchmarks/recon/prox.py."""
 

@@ -90,9 +90,12 @@ class Fourier(Composable):
         """Number of k-space samples of the grid over the number of measured ones."""
         return self.mask.numel() / max(int(self.mask.sum()), 1)
 
-    def planned(self, solves: int, weights: int | None = None) -> Fourier:
-        """The same operator, told how many proximal points will be asked for, with how many different ``lam``."""
-        return Fourier(self.mask, self.maps, self.axes, Plan(solves, weights), self.tolerance)
+    def planned(self, solves: int, weights: int | None = None, tolerance: float | None = None) -> Fourier:
+        """The same operator, told how many proximal points will be asked for, with how many different ``lam``.
+
+        ``tolerance``: of the iterations; by default as before.
+        """
+        return Fourier(self.mask, self.maps, self.axes, Plan(solves, weights), tolerance or self.tolerance)
 
     def apply(self, x: Tensor) -> Tensor:
         """``A x``: complex images (sample, *image_shape) to k-space (sample, *data_shape)."""
