@@ -42,7 +42,12 @@ METHODS: Mapping[str, Mapping[str, str]] = {
         "sense": f"{_LINEAR}:sense",
         "tv": f"{_LINEAR}:tv",
     },
-    "ct": {"fbp": f"{_TOMOGRAPHY}:fbp", "cgls": f"{_TOMOGRAPHY}:cgls", "tv": f"{_TOMOGRAPHY}:tv"},
+    "ct": {
+        "tpdm": _TPDM,
+        "fbp": f"{_TOMOGRAPHY}:fbp",
+        "cgls": f"{_TOMOGRAPHY}:cgls",
+        "tv": f"{_TOMOGRAPHY}:tv",
+    },
     "generate": {"voxprior": "voxprior.methods.generate:voxprior", "tpdm": _TPDM},
 }
 """Job to method name to ``module:object``."""

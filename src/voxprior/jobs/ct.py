@@ -62,7 +62,7 @@ def reconstruct_views(
     noise = sinogram.noise()
     sigma = None if noise is None else torch.from_numpy(noise)
     measured = Measurement(operator, torch.from_numpy(sinogram.data)[None], sigma, sinogram.affine)
-    run = run_method("ct", whitened(measured), options, progress)
+    run = run_method("ct", whitened(measured), options, progress, known={"mu_water": mu_water})
     return _with_maps(sinogram, measured, mu_water, run)
 
 

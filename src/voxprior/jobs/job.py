@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -45,18 +46,24 @@ class Run:
 
 
 def run_method(
-    job: str, measurement: Measurement, options: SharedOptions, progress: Progress | None = None, part: int = 0
+    job: str,
+    measurement: Measurement,
+    options: SharedOptions,
+    progress: Progress | None = None,
+    part: int = 0,
+    known: Mapping[str, Any] = MappingProxyType({}),
 ) -> Run:
     """Restore ``measurement`` by the method that ``options`` name.
 
-    ``part``: number of the measurement among several of one run, from 0; each has random numbers of its own. Raises
-    :class:`InputError` for an unknown method, a device that is not there, and options that do not belong together;
-    when memory runs out it says so.
+    ``part``: number of the measurement among several of one run, from 0; each has random numbers of its own.
+    ``known``: what the job found out, for methods that have an option of the name. Raises :class:`InputError` for an
+    unknown method, a device that is not there, and options that do not belong together; when memory runs out it says
+    so.
     """
     require_method(job, options)
     method: Method = registry.resolve(options.method, job)
     device = find_device(options.device)
-    values, ignored = method_options(method, options, device)
+    values, ignored = method_options(method, options, device, known)
     with _threads(options.threads):
         begin = time.perf_counter()
         result = method(measurement, values, SeededNoise(options.seed + part * PART), progress)
@@ -78,8 +85,13 @@ def part_of(progress: Progress | None, index: int, count: int) -> Progress | Non
     return lambda done, total: progress(index * total + done, count * total)
 
 
-def method_options(method: Method, options: SharedOptions, device: str) -> tuple[Any, tuple[str, ...]]:
-    """The method's own options, and a warning for each given option that the method does not have."""
+def method_options(
+    method: Method, options: SharedOptions, device: str, known: Mapping[str, Any] = MappingProxyType({})
+) -> tuple[Any, tuple[str, ...]]:
+    """The method's own options, and a warning for each given option that the method does not have.
+
+    ``known`` are no options that were given: a method that has none of the name is told nothing.
+    """
     fields = method.Options.model_fields
     given = [n for n in options.for_method if n in options.model_fields_set and getattr(options, n) is not None]
     missing = [name.replace("_", "-") for name in given if name not in fields]
@@ -88,8 +100,7 @@ def method_options(method: Method, options: SharedOptions, device: str) -> tuple
         for_samples = getattr(method.Options, "for_samples", ())
         ignored += [f"--{name} has no effect without --mode sample" for name in for_samples if name in given]
     values = {name: getattr(options, name) for name in given if name in fields}
-    if "device" in fields:
-        values["device"] = device
+    values |= {name: value for name, value in {"device": device, **known}.items() if name in fields}
     try:
         return method.Options(**values), tuple(ignored)
     except ValidationError as error:

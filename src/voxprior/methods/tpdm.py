@@ -26,6 +26,7 @@ from voxprior.diffusion.snapshots import central, watched
 from voxprior.errors import InputError
 from voxprior.guidance.gradient import dps
 from voxprior.guidance.proximal import unguided
+from voxprior.io.sinogram import MU_WATER
 from voxprior.methods.planes import Plane, normals
 from voxprior.methods.result import Progress, Result
 from voxprior.operators.base import Compose, Measurement, pinv
@@ -46,12 +47,14 @@ SLICE_WEIGHTS = {2: 1.0, 3: 2.0, 4: 3.0, 5: 4.0}
 """Published DPS weights by factor; their operator, repeat(mean), has norm 1."""
 FOURIER_WEIGHTS = {8: 0.512, 24: 1.792, 48: 2.56}
 """Published DPS weights by acceleration, times the norm 256 of their Fourier transform, which was not orthonormal."""
-TOMOGRAPHY_WEIGHT = 2.36
-"""Published DPS weight .025, times the norm 94.35 of their projector (36 views of 256 x 256 pixels)."""
+TOMOGRAPHY_WEIGHT = 0.025 * 94.35
+"""Published DPS weight, times the norm of their projector (36 views of 256 x 256 pixels)."""
 TURN, TOMOGRAPHY_TURN = 2, 2.7
 """Published K."""
 COMPLEX_WEIGHTS = "head-kspace"
 """Weights for images with a phase, unless said otherwise."""
+TOMOGRAPHY_WEIGHTS = "thorax-ct"
+"""Weights for X-ray views, unless said otherwise: of attenuation in multiples of water's."""
 PLANES = -2
 """Row number of the noise that seeds the draw of the planes."""
 BYTES_A_VOXEL = 1200
@@ -66,9 +69,10 @@ class Settings(BaseModel):
 
     ``steps``: noise levels N. ``k``: as a whole number, every k-th step asks the auxiliary plane; as a fraction, one
     step in k by chance. ``dps_weight``: for a slice of its own and an operator of norm 1, in units of the image's
-    99th percentile. ``snr``: of the Langevin step. ``primary``, ``auxiliary``: planes; auto: the auxiliary one is that
-    of the thick slices, or else the one across those that were measured. ``snapshots``: keep a picture every so many
-    network calls.
+    99th percentile, or of water's attenuation where there are X-ray views. ``snr``: of the Langevin step. ``primary``,
+    ``auxiliary``: planes; auto: the auxiliary one is that of the thick slices, or else the one across those that were
+    measured. ``snapshots``: keep a picture every so many network calls. ``mu_water``: attenuation of water, 1/mm, for
+    X-ray views; None: :data:`~voxprior.io.sinogram.MU_WATER`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -82,6 +86,7 @@ class Settings(BaseModel):
     snapshots: int | None = Field(default=None, ge=1)
     samples: int = Field(default=1, ge=1, le=64)
     weights: str | None = None
+    mu_water: float | None = Field(default=None, gt=0, lt=math.inf)
     memory: int | None = Field(default=None, ge=64)
     device: str = "cpu"
 
@@ -173,11 +178,19 @@ def pose(measurement: Measurement, options: Settings) -> Problem:
     like = torch.zeros_like(operator.adjoint(y))
     if like.ndim != 4 or like.shape[0] != 1:
         raise InputError("method tpdm restores one volume from its planes; give a stack of slices, not a single one")
-    scale = intensity_scale(pinv(operator, y, like).abs().numpy(force=True)) if y.numel() else 1.0
+    scale = _scale(measurement, like, options)
     known = published(measurement)
     return Problem(
         Measurement(operator, y / scale, None, measurement.affine), like, scale, _planes(measurement, options), known
     )
+
+
+def _scale(measurement: Measurement, like: Tensor, options: Settings) -> float:
+    """Input units per unit inside: attenuation has a unit of its own, of other images it is found in the data."""
+    operator, y = measurement.operator, measurement.y
+    if isinstance(operator, Tomography):
+        return options.mu_water or MU_WATER
+    return intensity_scale(pinv(operator, y, like).abs().numpy(force=True)) if y.numel() else 1.0
 
 
 def _planes(measurement: Measurement, options: Settings) -> Mapping[Plane, int]:
@@ -218,7 +231,7 @@ class Tpdm:
         device = options.device
         moved = Measurement(measurement.operator, measurement.y.to(device), None, measurement.affine)
         problem = pose(moved, options)
-        weights = None if self._prior is not None else self._weights(options, problem.like.is_complex())
+        weights = None if self._prior is not None else self._weights(options, problem)
         priors = [self._plane(problem, axis, weights, options) for axis in problem.planes.values()]
         guided = problem.guided(priors, options.dps_weight)
         k = problem.known.k if options.k is None else options.k
@@ -245,9 +258,11 @@ class Tpdm:
             snapshots=shots,
         )
 
-    def _weights(self, options: Settings, complex_images: bool) -> Weights:
+    def _weights(self, options: Settings, problem: Problem) -> Weights:
         """Weights, read once for a batch of scans; by default those for the kind of image."""
-        name = options.weights or (COMPLEX_WEIGHTS if complex_images else DEFAULT)
+        complex_images = problem.like.is_complex()
+        real = TOMOGRAPHY_WEIGHTS if isinstance(problem.measurement.operator, Tomography) else DEFAULT
+        name = options.weights or (COMPLEX_WEIGHTS if complex_images else real)
         if (name, options.device) not in self._loaded:
             self._loaded[name, options.device] = load(name)
             self._loaded[name, options.device].prior.to(options.device)

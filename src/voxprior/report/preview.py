@@ -93,8 +93,8 @@ def beside(
     ``window``: the values that are black and white; by default percentiles of the last image.
     """
     views = [(title, Oriented.of(volume)) for title, volume in images]
-    low, high = _window(images[-1][1]) if window is None else window
-    box = _box(views[-1][1], low + 0.15 * (high - low))
+    low, high = window_of(images[-1][1]) if window is None else window
+    box = box_of(views[-1][1], low + 0.15 * (high - low))
     layout = _Layout(box, len(images), std is not None)
     for column, (title, view) in enumerate(views):
         for row, plane in enumerate(PLANES):
@@ -104,7 +104,7 @@ def beside(
                 _letters(axes, plane.letters)
         layout.title(column, title)
     if std is not None:
-        _uncertainty(layout, Oriented.of(std), box, float(np.percentile(_thin(std), 99.7)) or 1.0)
+        _uncertainty(layout, Oriented.of(std), box, float(np.percentile(thinned(std), 99.7)) or 1.0)
     layout.caption(caption)
     return layout.png()
 
@@ -204,18 +204,19 @@ def _letters(axes: Axes, letters: str) -> None:
         text.set_path_effects([withStroke(linewidth=2, foreground="black")])
 
 
-def _thin(volume: Volume) -> Array:
-    """A part of the voxels that is enough for percentiles."""
+def thinned(volume: Volume) -> Array:
+    """A part of the voxels of ``volume`` that is enough for percentiles."""
     step = max(1, int(np.cbrt(volume.data.size / 500_000)))
     return volume.data[::step, ::step, ::step]
 
 
-def _window(image: Volume) -> tuple[float, float]:
-    low, high = (float(v) for v in np.percentile(_thin(image), (1, 99.7)))
+def window_of(image: Volume) -> tuple[float, float]:
+    """The values of ``image`` that are shown black and white."""
+    low, high = (float(v) for v in np.percentile(thinned(image), (1, 99.7)))
     return (low, high) if high > low else (low, low + 1.0)
 
 
-def _box(view: Oriented, level: float) -> Box:
+def box_of(view: Oriented, level: float) -> Box:
     """Bounds of what is brighter than ``level``, with a margin, inside the volume."""
     bright = view.data > level
     bounds = []

@@ -35,6 +35,19 @@ def contrast(image: Image, rng: np.random.Generator, config: ContrastConfig) -> 
     return np.asarray(image * np.float32(rng.uniform(0.85, 1.15)), dtype=np.float32)
 
 
+def density(image: Image, rng: np.random.Generator) -> Image:
+    """Return a CT ``image`` (multiples of the attenuation of water) with other densities: other tissues, other spectra.
+
+    Every other image is left alone but for some percent of brightness; air stays air.
+    """
+    if rng.random() < 0.5:
+        knots = np.array([0, 0.3, 0.85, 1.0, 1.08, 1.3, 2.0, 3.0])
+        steps = np.diff(knots) * np.exp(0.5 * rng.standard_normal(len(knots) - 1))
+        values = np.concatenate([[0], np.cumsum(steps)])
+        image = np.interp(image, knots, values / np.interp(1.0, knots, values))
+    return np.asarray(image * np.float32(rng.uniform(0.94, 1.06)), dtype=np.float32)
+
+
 def paint(labels: NDArray[np.float32], rng: np.random.Generator) -> Image:
     """Give every tissue label a random brightness and texture, then blur as a scanner does."""
     levels = rng.uniform(0.05, 1, size=256).astype(np.float32)

@@ -20,6 +20,10 @@ from voxprior.errors import InputError
 from voxprior.priors.intensity import intensity_scale
 from voxprior.volume import axis_codes
 
+WINDOW = (-1000, 2000)
+"""HU that a prior for CT is trained on; beyond are metal and errors."""
+TOP = 0.2
+"""Part of a CT volume, its uppermost slices, that is held back."""
 _WORLD = {"L-R": 0, "A-P": 1, "I-S": 2}
 
 
@@ -27,21 +31,24 @@ _WORLD = {"L-R": 0, "A-P": 1, "I-S": 2}
 class Subject:
     """One training volume in RAS order.
 
-    ``codes``: integers as stored; ``image`` has them on the priors' intensity scale (float32). ``voxel``: mm.
+    ``codes``: integers as stored; ``image`` has them on the priors' intensity scale (float32); of CT they are HU, and
+    the scale is that of the attenuation of water. ``voxel``: mm.
     ``fine``: axes with true fine resolution. ``labels``: whether the codes are tissue labels.
     """
 
     name: str
     role: str
     modality: str
-    codes: NDArray[np.uint8]
+    codes: NDArray[Any]
     voxel: tuple[float, float, float]
     fine: tuple[int, ...]
     labels: bool = False
 
     @cached_property
     def image(self) -> NDArray[np.float32]:
-        """The volume with the 99th percentile of its foreground at 1; label maps as they are."""
+        """The volume with the 99th percentile of its foreground at 1; CT with water at 1; label maps as they are."""
+        if self.modality == "CT":
+            return np.clip(self.codes, *WINDOW).astype(np.float32) / np.float32(1000) + np.float32(1)
         scale = 1.0 if self.labels else intensity_scale(self.codes)
         return self.codes.astype(np.float32) / np.float32(scale)
 
@@ -49,6 +56,24 @@ class Subject:
     def spline(self) -> NDArray[np.float32]:
         """Cubic B-spline coefficients of :attr:`image`."""
         return np.asarray(spline_filter(self.image, order=3, output=np.float32, mode="mirror"), dtype=np.float32)
+
+
+def load_ct(source: Path, roles: Iterable[str]) -> list[Subject]:
+    """CT volumes of the ``train`` split in a data folder: the top fifth of the slices of each has the role ``tune``.
+
+    The rest has the role of the manifest. Raises :class:`InputError` when there is none.
+    """
+    wanted, found = set(roles), list[Subject]()
+    for row in _rows(source, "ct/"):
+        image, zooms = _canonical(source / row["file"])
+        hu = np.rint(image).astype(np.int16)
+        top = hu.shape[2] - round(TOP * hu.shape[2])
+        for role, part in ((row["role"] or "fit", hu[:, :, :top]), ("tune", hu[:, :, top:])):
+            if role in wanted:
+                found.append(Subject(row["subject"], role, "CT", np.ascontiguousarray(part), zooms, (0, 1, 2)))
+    if not found:
+        raise InputError(f"{source}: no CT volume in the train split with role {', '.join(sorted(wanted))}")
+    return found
 
 
 def load_subjects(source: Path, roles: Iterable[str]) -> list[Subject]:
@@ -95,31 +120,33 @@ def pack(source: Path, target: Path) -> int:
 
 
 def _read_folder(folder: Path) -> Iterator[Subject]:
+    for row in _rows(folder, "train/", "labels/"):
+        labels = row["file"].startswith("labels/")
+        image, zooms = _canonical(folder / row["file"])
+        codes = np.ascontiguousarray(np.clip(np.rint(image), 0, 255).astype(np.uint8))
+        fine = (0, 1, 2) if labels else tuple(_WORLD[t] for t in row["fine_axes"].split() if t in _WORLD)
+        modality = "labels" if labels else row["modality"]
+        yield Subject(row["subject"] or row["file"], row["role"] or "fit", modality, codes, zooms, fine, labels)
+
+
+def _rows(folder: Path, *prefixes: str) -> Iterator[dict[str, str]]:
+    """Lines of the manifest of the ``train`` split, of files below ``prefixes``."""
     manifest = folder / "manifest.csv"
     if not manifest.is_file():
         raise InputError(f"{folder}: no manifest.csv; give the folder that holds one")
     with manifest.open(newline="", encoding="utf-8") as stream:
         for row in csv.DictReader(stream):
-            labels = row["file"].startswith("labels/")
-            if row["split"] != "train" or not (labels or row["file"].startswith("train/")):
-                continue
-            image = nibabel.load(folder / row["file"])
-            canonical: Any = nibabel.as_closest_canonical(image)  # type: ignore[no-untyped-call]
-            data = np.asanyarray(canonical.dataobj)
-            codes = np.ascontiguousarray(np.clip(np.rint(data), 0, 255).astype(np.uint8))
-            zooms = [float(z) for z in canonical.header.get_zooms()[:3]]
-            if axis_codes(canonical.affine) != ("R", "A", "S"):
-                raise InputError(f"{row['file']}: axes cannot be brought to RAS order; check its affine")
-            fine = (0, 1, 2) if labels else tuple(_WORLD[t] for t in row["fine_axes"].split() if t in _WORLD)
-            yield Subject(
-                row["subject"] or row["file"],
-                row["role"] or "fit",
-                "labels" if labels else row["modality"],
-                codes,
-                (zooms[0], zooms[1], zooms[2]),
-                fine,
-                labels,
-            )
+            if row["split"] == "train" and row["file"].startswith(prefixes):
+                yield row
+
+
+def _canonical(path: Path) -> tuple[NDArray[Any], tuple[float, float, float]]:
+    """Voxels in RAS order and their size in mm."""
+    image: Any = nibabel.as_closest_canonical(nibabel.load(path))  # type: ignore[no-untyped-call]
+    if axis_codes(image.affine) != ("R", "A", "S"):
+        raise InputError(f"{path.name}: axes cannot be brought to RAS order; check its affine")
+    x, y, z = (float(v) for v in image.header.get_zooms()[:3])
+    return np.asanyarray(image.dataobj), (x, y, z)
 
 
 def _read_packed(path: Path) -> Iterator[Subject]:

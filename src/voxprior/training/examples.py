@@ -13,7 +13,7 @@ from scipy.ndimage import map_coordinates
 from torch import Tensor
 
 from voxprior.priors.condition import describe, interpolate
-from voxprior.training.augment import ContrastConfig, contrast, paint
+from voxprior.training.augment import ContrastConfig, contrast, density, paint
 from voxprior.training.data import Subject
 from voxprior.volume import SliceGeometry
 
@@ -27,6 +27,7 @@ class ExampleConfig(BaseModel):
     ``kinds``: shares of mean, conditional and unconditional examples. ``patch``: rows and columns. ``spacing``: range
     of slice distances in mm, log-uniform. ``resampled``: share of oblique examples at a random voxel size of ``voxel``
     mm. ``integer``: share whose slice distance is a whole number of voxels. ``described``: share told its plane.
+    ``ct``: share of CT examples; the rest are the MR volumes.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -41,6 +42,7 @@ class ExampleConfig(BaseModel):
     labels: float = 0.05
     other_contrasts: float = 2.0
     contrast: ContrastConfig = ContrastConfig()
+    ct: float = 0.0
 
 
 class Batch(NamedTuple):
@@ -70,6 +72,9 @@ class Examples:
         self.labels = [s for s in subjects if s.labels]
         self.config, self.slices, self.image_std = config, slices, image_std
         weight = np.array([1.0 if s.modality == "T1w" else config.other_contrasts for s in self.subjects])
+        ct = np.array([s.modality == "CT" for s in self.subjects])
+        for kind, share in ((ct, config.ct), (~ct, 1 - config.ct)):
+            weight[kind] *= share / max(weight[kind].sum(), 1.0)
         self.weight = weight / weight.sum()
 
     def batch(self, seed: int, step: int, size: int) -> Batch:
@@ -135,12 +140,13 @@ class Examples:
             else:
                 subject = self.subjects[int(rng.choice(len(self.subjects), p=self.weight))]
             resampled = rng.random() < c.resampled and not subject.labels
-            slab = self._oblique(subject, rng) if resampled else self._straight(subject, rng, fine_rows)
+            slab = self._oblique(subject, rng, c.patch + 32 * fine_rows) if resampled else self._straight(subject, rng, fine_rows)
             if np.mean(slab.image > 0.1) > 0.25:
                 break
         image = slab.image
         image = paint(image, rng) if subject.labels else image
-        return slab._replace(image=contrast(image, rng, c.contrast))
+        changed = density(image, rng) if subject.modality == "CT" else contrast(image, rng, c.contrast)
+        return slab._replace(image=changed)
 
     def _straight(self, subject: Subject, rng: np.random.Generator, fine_rows: bool) -> Slab:
         """Cut along the array axes: no interpolation, so nothing is softer than the scan was."""
@@ -160,10 +166,10 @@ class Examples:
         voxel = (subject.voxel[rows], subject.voxel[columns], subject.voxel[normal])
         return Slab(np.ascontiguousarray(image), voxel, plane)
 
-    def _oblique(self, subject: Subject, rng: np.random.Generator) -> Slab:
-        """Cut in any direction at another voxel size, by cubic interpolation."""
+    def _oblique(self, subject: Subject, rng: np.random.Generator, rows: int) -> Slab:
+        """Cut ``rows`` rows in any direction at another voxel size, by cubic interpolation."""
         patch = self.config.patch
-        size = np.array([self.slices, patch + 32, patch])
+        size = np.array([self.slices, rows, patch])
         voxel = float(rng.uniform(max(self.config.voxel[0], 0.8 * max(subject.voxel)), self.config.voxel[1]))
         q, _ = np.linalg.qr(rng.standard_normal((3, 3)))
         if rng.random() < 0.5:  # near an axis: clinical stacks are tilted by some degrees

@@ -1,4 +1,4 @@
-"""What a training is of: slices of a volume, or complex slices behind k-space; the loop does not ask."""
+"""What a training is of: slices of a volume, complex slices behind k-space, or CT; the loop does not ask."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from voxprior.priors.denoiser import SlicePrior
 from voxprior.training.config import FitConfig
-from voxprior.training.data import load_subjects, modalities
+from voxprior.training.data import WINDOW, load_ct, load_subjects, modalities
 from voxprior.training.examples import Batch, Examples
 from voxprior.training.kspace import KspaceExamples
 from voxprior.training.slices import KspaceConfig, load_slices
@@ -144,6 +144,56 @@ class KspaceTask:
         return self.slices.describe()
 
 
+class CtTask:
+    """X-ray views to slices, by a prior that is told no views."""
+
+    baseline = "tv"
+    protocol = (
+        "slices of the top fifth of the training volume (the same subject), noise-free views over 180 degrees, mean mode;"
+        " range: 99.9th percentile of the truth; dB"
+    )
+
+    def __init__(self, config: FitConfig) -> None:
+        assert not isinstance(config.examples, KspaceConfig)
+        self.config, c = config, config.examples
+        self.trained_range = {"voxel_mm": list(c.voxel), "hu": list(WINDOW)}
+
+    @cached_property
+    def examples(self) -> Examples:
+        """Of the CT volumes and the share of MR volumes that the settings ask for."""
+        c = self.config
+        assert not isinstance(c.examples, KspaceConfig)
+        subjects = load_ct(c.data, ("fit",))
+        if c.examples.ct < 1:
+            subjects += load_subjects(c.data, ("fit",))
+        return Examples(subjects, c.examples, c.prior.seen, c.prior.image_std)
+
+    def batch(self, seed: int, step: int, size: int) -> Batch:
+        """See :class:`Task`."""
+        return self.examples.batch(seed, step, size)
+
+    def diffusing(self, x: Tensor) -> Tensor:
+        """All of it."""
+        return x
+
+    def validate(self, prior: SlicePrior, thorough: bool = False) -> list[Score]:
+        """Mean mode at one or three numbers of views."""
+        from voxprior.training.validate_ct import validate_ct
+
+        return validate_ct(prior, load_ct(self.config.data, ("tune",)), (18, 36, 60) if thorough else (36,))
+
+    def describe(self) -> dict[str, Any]:
+        """CT and MR volumes."""
+        c = self.config.examples
+        assert not isinstance(c, KspaceConfig)
+        ct = {"ct": [s.name for s in load_ct(self.config.data, ("fit",))], "held_back": "top fifth of the slices of ct"}
+        if c.ct == 1:
+            return {"split": "train", **ct, "licences": "Apache-2.0"}
+        return {**modalities(self.config.data), **ct, "share_of_ct": c.ct}
+
+
 def make_task(config: FitConfig) -> Any:
     """The task that the examples of ``config`` belong to."""
-    return (KspaceTask if isinstance(config.examples, KspaceConfig) else SliceTask)(config)
+    if isinstance(config.examples, KspaceConfig):
+        return KspaceTask(config)
+    return (CtTask if config.examples.ct > 0 else SliceTask)(config)
