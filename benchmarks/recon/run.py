@@ -20,9 +20,10 @@ import numpy as np
 import torch
 
 from voxprior.evaluate.page import PAGE, RESULTS, peers, write_page
-from voxprior.evaluate.recon.acquire import Problem, acquire, undersample
+from voxprior.evaluate.recon.acquire import Problem
 from voxprior.evaluate.recon.measure import case_key, score
 from voxprior.evaluate.recon.protocols import REAL, SIMULATED, Case, recon_cases, tune_cases, undersampled_cases
+from voxprior.evaluate.recon.stack import Stack, pose
 from voxprior.evaluate.record import as_record
 from voxprior.evaluate.store import Store
 
@@ -69,10 +70,17 @@ def main() -> None:
 
 
 def choose(peer: Peer, data: Path, case: Case, tuning: Store) -> float:
-    """The weight with the best mean PSNR over the tune subjects for this mask, by as many coils: one, or several."""
+    """The weight with the best mean PSNR over the tune subjects for this mask, by as many coils: one, or several.
+
+    Stacks have weights of their own: there is no noise in them.
+    """
     family, acceleration = (case.mask, case.acceleration) if case.mask else ("poisson", 8)
-    alone = case.source == "complex"
-    alike = [c for c in tune_cases(data) if (c.mask, c.acceleration, c.coils == 1) == (family, acceleration, alone)]
+    stacked, alone = case.slices > 1, case.source in ("complex", "stack")
+    alike = [
+        c
+        for c in tune_cases(data)
+        if (c.mask, c.acceleration, c.coils == 1, c.slices > 1) == (family, acceleration, alone, stacked)
+    ]
     known = {record["key"]: record for record in tuning.records()}
     means = {}
     for weight in peer.weights:
@@ -89,8 +97,10 @@ def choose(peer: Peer, data: Path, case: Case, tuning: Store) -> float:
     return max(means, key=lambda weight: means[weight])
 
 
-def measured(peer: Peer, case: Case, problem: Problem, settings: dict, key: str) -> dict:
-    image, seconds = peer.solve(problem, settings["weight"])
+def measured(peer: Peer, case: Case, problem: Problem | Stack, settings: dict, key: str) -> dict:
+    parts = problem.parts if isinstance(problem, Stack) else (problem,)
+    images, times = zip(*(peer.solve(part, settings["weight"]) for part in parts), strict=True)
+    image, seconds = np.stack(images) if isinstance(problem, Stack) else images[0], sum(times)
     figures = {**score(torch.from_numpy(np.ascontiguousarray(image)), problem), "seconds": seconds, "runs": 1}
     return as_record(case, key, peer.label, {"settings": settings, "weights": None}, figures)
 
@@ -102,8 +112,8 @@ def told(record: dict) -> str:
 
 
 @lru_cache(maxsize=2)
-def problem_of(data: Path, case: Case) -> Problem:
-    return undersample(acquire(data, case), case)
+def problem_of(data: Path, case: Case) -> Problem | Stack:
+    return pose(data, case)
 
 
 def make_peer(name: str, environment: Path) -> Peer:

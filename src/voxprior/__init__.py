@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from voxprior.diffusion.sample import sample
     from voxprior.diffusion.schedule import Step, schedule
     from voxprior.errors import InputError
+    from voxprior.jobs.ct_memory import Tomogram, reconstruct_sinogram, simulate_views
     from voxprior.jobs.memory import Restoration, restore
     from voxprior.jobs.recon_memory import Reconstruction, reconstruct
     from voxprior.methods.result import Method, Result
@@ -35,12 +36,15 @@ _WHERE = {
     "Result": "voxprior.methods.result",
     "SliceGeometry": "voxprior.volume",
     "Step": "voxprior.diffusion.schedule",
+    "Tomogram": "voxprior.jobs.ct_memory",
     "Volume": "voxprior.volume",
     "check": "voxprior.operators.check",
     "reconstruct": "voxprior.jobs.recon_memory",
+    "reconstruct_sinogram": "voxprior.jobs.ct_memory",
     "restore": "voxprior.jobs.memory",
     "sample": "voxprior.diffusion.sample",
     "schedule": "voxprior.diffusion.schedule",
+    "simulate_views": "voxprior.jobs.ct_memory",
 }
 
 __all__ = [
@@ -55,13 +59,16 @@ __all__ = [
     "Result",
     "SliceGeometry",
     "Step",
+    "Tomogram",
     "Volume",
     "__version__",
     "check",
     "reconstruct",
+    "reconstruct_sinogram",
     "restore",
     "sample",
     "schedule",
+    "simulate_views",
 ]
 
 

@@ -43,6 +43,7 @@ METHODS: Mapping[str, Mapping[str, str]] = {
         "tv": f"{_LINEAR}:tv",
     },
     "ct": {
+        "voxprior": "voxprior.methods.ct:voxprior",
         "tpdm": _TPDM,
         "fbp": f"{_TOMOGRAPHY}:fbp",
         "cgls": f"{_TOMOGRAPHY}:cgls",
@@ -54,11 +55,13 @@ METHODS: Mapping[str, Mapping[str, str]] = {
 
 OPERATORS: Mapping[str, str] = {
     "separable": "voxprior.operators.separable:Separable",
+    "tilted-slices": "voxprior.operators.tilted:TiltedSlices",
     "fourier": "voxprior.operators.fourier:Fourier",
     "real-image": "voxprior.operators.fourier:RealImage",
     "tomography": "voxprior.operators.tomography:Tomography",
     "compose": "voxprior.operators.base:Compose",
     "stack": "voxprior.operators.base:Stack",
+    "deepinv": "voxprior.operators.deepinv:DeepinvOperator",
 }
 """Operator name to ``module:object``; each has an example in the contract test."""
 

@@ -9,8 +9,11 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 
 from phantoms import HEAD
+from voxprior.priors.denoiser import SlicePrior, SlicePriorConfig
+from voxprior.priors.weights import export
 
 KEYS = {
     *("versions", "weights", "settings", "seed", "certificate", "residual", "seconds", "peak_memory_bytes"),
@@ -123,6 +126,47 @@ def test_without_photons_there_is_no_noise(voxprior, scan: Path) -> None:
     np.testing.assert_allclose(views.data.reshape(11, -1).T, expected, atol=1e-5)
 
 
+@pytest.mark.parametrize(("beam", "source", "detector"), [("fan-flat", "200", "350"), ("fan-arc", None, None)])
+def test_a_fan_is_simulated_reconstructed_and_proved(
+    beam: str, source: str | None, detector: str | None, voxprior, scan: Path
+) -> None:
+    """Guards the scanner of --beam: lengths given or common, a full turn, and the same view of it in every file."""
+    folder = scan.parent
+    lengths = () if source is None else ("--source-mm", source, "--detector-mm", detector)
+    words = ("--simulate", "--views", "60", "--beam", beam, *lengths, "--method", "cgls")
+    ran = voxprior("ct", "-i", scan, "-o", folder / "out.nii", *words)
+    assert ran.code == 0, ran.err
+    values = sidecar(folder / "out.json")
+    operator = values["certificate"]["operator"]
+    assert operator["beam"] == beam and max(operator["angles"]) == 354
+    expected = (541, 949) if source is None else (200, 350)
+    assert (operator["source"], operator["detector"]) == expected
+    figures = values["comparison"]["methods"]["cgls"]
+    assert figures["psnr"] > 30 and set(figures["planes"]) == {"sagittal", "coronal", "axial"}
+    assert voxprior("verify", folder / "out.nii").code == 0
+
+
+def test_tpdm_restores_views_with_own_weights_and_shows_its_way(voxprior, sinogram: Path) -> None:
+    """Guards the published method behind the command: its options, samples, pictures, and water as the prior's unit."""
+    folder = sinogram.parent
+    torch.manual_seed(0)
+    prior = SlicePrior(SlicePriorConfig(channels=(8, 8), blocks=(1, 1)))
+    export(prior, folder / "own.safetensors", {"licence": "none", "data": {}, "training": {}, "figures": {}})
+    options = ("--steps", "3", "--k", "3", "--snr", ".1", "--samples", "2", "--snapshots", "3", "--mu-water", ".02")
+    words = ("--method", "tpdm", "--weights", folder / "own.safetensors", *options)
+    ran = voxprior("ct", "-i", sinogram, "-o", folder / "out.nii", *words)
+    assert ran.code == 0, ran.err
+    assert "no effect" not in ran.err
+    values = sidecar(folder / "out.json")
+    settings = values["settings"]
+    assert (settings["k"], settings["snr"], settings["mu_water"]) == (3, 0.1, 0.02)
+    assert (settings["primary"], settings["auxiliary"]) == ("axial", "sagittal")
+    assert values["weights"]["name"] == "own" and values["network_calls"] == 12
+    made = {"out_sample-01.nii", "out_sample-02.nii", "out_std.nii", "out_interval.nii"}
+    assert made | {"out_step-00003.png", "out_step-00006.png"} <= names(folder)
+    assert np.isfinite(np.asarray(nib.load(folder / "out.nii").dataobj)).all()
+
+
 def test_a_folder_of_npy_slices_is_a_volume(voxprior, tmp_path: Path) -> None:
     """TPDM's layout: slices of attenuation relative to water, 000.npy and so on, along the axis of the views."""
     (tmp_path / "slices").mkdir()
@@ -170,10 +214,12 @@ def test_options_reach_the_method(voxprior, sinogram: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--method", "nope"), "--method nope is unknown; give one of fbp, cgls, tv"),
+        (("--method", "nope"), "--method nope is unknown; give one of "),
         (("--mode", "mean"), "--mode belongs to --method voxprior"),
         (("--views", "18"), "--views belongs to --simulate"),
         (("--photons", "1e5"), "--photons belongs to --simulate"),
+        (("--beam", "fan-arc"), "--beam belongs to --simulate"),
+        (("--method", "tpdm", "--primary", "axial", "--auxiliary", "axial"), "two different planes"),
         (("--filter", "ramp"), "ramp"),
         (("--iterations", "0"), "iterations"),
         (("--report", "page.pdf"), "must end in .html"),
@@ -194,6 +240,10 @@ def test_slips_are_told_in_one_line(words: tuple[str, ...], message: str, voxpri
         (("--simulate", "--photons", "-1"), "--photons -1 must be above 0"),
         (("--simulate", "--range-deg", "400"), "more than a turn"),
         (("--simulate", "--axis", "z"), "--axis z"),
+        (("--simulate", "--beam", "cone"), "--beam cone is unknown; give one of parallel, fan-flat, fan-arc"),
+        (("--simulate", "--source-mm", "500"), "--source-mm belongs to a fan"),
+        (("--simulate", "--beam", "fan-flat", "--detector-mm", "0"), "--detector-mm 0 must be above 0"),
+        (("--simulate", "--beam", "fan-flat", "--source-mm", "20"), "the source must be outside"),
         (("--simulate", "--views", "100000000"), "--views 100000000 is more than 10000"),
     ],
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 
 import numpy as np
@@ -14,9 +14,13 @@ from phantoms import sensitivities
 from voxprior import registry
 from voxprior.operators.base import Compose, Measurement, Operator, Stack, conjugate_gradients, null_space, pinv
 from voxprior.operators.check import check
+from voxprior.operators.deepinv import DeepinvOperator
 from voxprior.operators.fourier import Fourier, RealImage
+from voxprior.operators.placement import Grid
+from voxprior.operators.placement import Stack as Slab
 from voxprior.operators.projection_matrix import ProjectionGeometry
 from voxprior.operators.separable import Separable
+from voxprior.operators.tilted import TiltedSlices, operator_of
 from voxprior.operators.tomography import Tomography
 from voxprior.volume import SliceGeometry
 
@@ -46,6 +50,20 @@ def _stack() -> Stack:
     return Stack(parts, [p.data_shape for p in parts])
 
 
+def _tilted(*degrees: float) -> TiltedSlices:
+    """Thick slices of SHAPE, turned about one axis after the other, through the middle."""
+    turn = np.eye(4)
+    for axis, angle in enumerate(np.deg2rad(degrees)):
+        rotation, rest = np.eye(4), [a for a in range(3) if a != axis]
+        rotation[np.ix_(rest, rest)] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+        turn = turn @ rotation
+    affine = turn @ np.diag([1.2, 1.0, 2.5, 1.0])
+    affine[:3, 3] = (np.array(SHAPE) - 1) / 2 - affine[:3, :3] @ [3.5, 2.5, 1.5]
+    operator, _ = operator_of(Slab(affine, (8, 6, 4), 2, 2.0, "gaussian"), Grid(np.eye(4), SHAPE))
+    assert isinstance(operator, TiltedSlices)
+    return operator
+
+
 def _keep(*shape: int, share: float = 0.4, seed: int = 0) -> Tensor:
     """Random mask whose first sample is kept; axes of length 1 are expanded by the caller."""
     keep = torch.from_numpy(np.random.default_rng(seed).random(shape) < share)
@@ -67,7 +85,25 @@ def _two_sets() -> Tensor:
     return torch.stack([0.8 * first, 0.6j * second])
 
 
+class Decimation:
+    """Stands for a physics of deepinv: images (sample, channel, *space), a blur along the last axis and every other."""
+
+    weights = (1.0, -2.5, 0.5)
+
+    def A(self, x: Tensor) -> Tensor:
+        blurred = sum(w * x.roll(k, -1) for k, w in enumerate(self.weights))
+        assert isinstance(blurred, Tensor)
+        return blurred[..., ::2]
+
+    def A_adjoint(self, y: Tensor) -> Tensor:
+        wide = torch.stack([y, torch.zeros_like(y)], dim=-1).flatten(-2)
+        back = sum(w * wide.roll(-k, -1) for k, w in enumerate(self.weights))
+        assert isinstance(back, Tensor)
+        return back
+
+
 VIEWS = ProjectionGeometry((5, 6), (1.0, 1.2), (0.0, 33.0, 100.0, 160.0), 9, 1.3)
+FAN = replace(VIEWS, beam="fan-arc", source=30.0, detector=50.0)
 
 EXAMPLES: dict[str, dict[str, Example]] = {
     "separable": {
@@ -84,6 +120,10 @@ EXAMPLES: dict[str, dict[str, Example]] = {
             )
         ),
         "three-axes": Example(Separable({a: _slices(a, 2.0, 2.0, "box").matrices[a] for a in range(3)}, SHAPE)),
+    },
+    "tilted-slices": {
+        "turned": Example(_tilted(25.0)),
+        "turned-two-ways": Example(_tilted(-14.0, 31.0)),
     },
     "fourier": {
         "one-coil": Example(Fourier(_keep(8, 9)), (8, 9), COMPLEX),
@@ -112,7 +152,14 @@ EXAMPLES: dict[str, dict[str, Example]] = {
         ),
     },
     "stack": {"two-stacks": Example(_stack())},
-    "tomography": {"slices": Example(Tomography(VIEWS, (3, 5, 6)), (3, 5, 6))},
+    "tomography": {
+        "slices": Example(Tomography(VIEWS, (3, 5, 6)), (3, 5, 6)),
+        "fan": Example(Tomography(FAN, (5, 3, 6), 1), (5, 3, 6)),
+    },
+    "deepinv": {
+        "one-channel": Example(DeepinvOperator(Decimation()), (5, 6), REAL),
+        "two-channels": Example(DeepinvOperator(Decimation()), (4, 5, 6), COMPLEX),
+    },
 }
 """Registered name to examples; an operator that joins the registry gets a line here."""
 

@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from voxprior.diffusion.path import VariancePreserving
+from voxprior.diffusion.path import CosineProduct, VariancePreserving
 from voxprior.diffusion.schedule import (
     SOLVERS,
     Step,
@@ -52,6 +52,21 @@ def test_one_and_two_steps() -> None:
     for grid in (karras, log_uniform):
         assert grid(1, 3.0, 0.1) == (3.0, 0.0)
         assert grid(2, 3.0, 0.1) == (3.0, 0.1, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("t", "clean", "state", "variance"),
+    [(50, 0.05823723, 0.94168575, 0.00174443), (120, 0.02272320, 0.97125004, 0.01041517)],
+)
+def test_ancestral_step_is_the_posterior_of_the_cosine_product(
+    t: int, clean: float, state: float, variance: float
+) -> None:
+    """Guards published numbers: ``x_(t-1) = clean x0 + state x_t + noise`` with x_t = a x, where a README was wrong."""
+    path = CosineProduct()
+    (row,) = ddim(1.0)(None, path.sigma(t), path.sigma(t - 1))
+    here, after = path.a(t), path.a(t - 1)
+    found = (after * row.pull, after / here * row.keep, (after * row.kick) ** 2)
+    np.testing.assert_allclose(found, (clean, state, variance), atol=6e-9, rtol=0)
 
 
 def test_defaults_of_a_step_are_the_one_step_student() -> None:

@@ -203,6 +203,21 @@ def test_strength_does_not_depend_on_units_or_company(name: str) -> None:
         torch.testing.assert_close(_next(guided, x[k : k + 1], 0.8), whole[k : k + 1], rtol=1e-11, atol=1e-12)
 
 
+@pytest.mark.parametrize("count", [1, 4, 16])
+def test_a_norm_of_many_slices_shortens_the_step_of_each(count: int) -> None:
+    """TP-04: slices that share a norm move 1, 1/2, 1/4 as far where they are 1, 4, 16; alone they move as one does."""
+    prior = StationaryGaussian(torch.zeros(()), torch.full((1, 1, 1), STD**2))
+    one = torch.linspace(-1, 1, 20, dtype=torch.float64).reshape(1, 1, 4, 5)
+    x = one.expand(1, count, 4, 5)
+    measurement = Measurement(Separable({}, (count, 4, 5)), torch.full_like(x, 0.3))
+    lengths = []
+    for slices in (None, 1):
+        estimate, _ = dps([prior], measurement, 1.0, slices)(x, Step(0, 0.5), {})
+        assert estimate.shift is not None
+        lengths.append(float(estimate.shift[0, 0].norm()))
+    assert lengths[0] / lengths[1] == pytest.approx({1: 1.0, 4: 0.5, 16: 0.25}[count])
+
+
 @pytest.mark.parametrize("name", ["dps", "balanced"])
 def test_nothing_to_do_where_the_data_are_explained(name: str) -> None:
     """Guards 0/0: data explained to the last bit give no step, not NaN."""

@@ -13,7 +13,7 @@ from voxprior.diffusion.noise import generator
 from voxprior.errors import InputError
 from voxprior.io.sinogram import MU_WATER, Sinogram, to_mu
 from voxprior.jobs.ct import reconstruct_views
-from voxprior.jobs.ct_simulate import VACUUM, compare, scanner, simulate, truth_of
+from voxprior.jobs.ct_simulate import VACUUM, Fan, compare, scanner, simulate, truth_of
 from voxprior.jobs.options import CtOptions
 from voxprior.operators.projection_matrix import ProjectionGeometry
 from voxprior.volume import Volume
@@ -95,6 +95,44 @@ def test_views_turn_about_the_axis_of_the_patient(turned: np.ndarray) -> None:
         scanner(v, 12, 120.0, "z")
 
 
+@pytest.mark.parametrize("beam", ["fan-flat", "fan-arc"])
+def test_the_detector_of_a_fan_covers_the_slices(beam: str) -> None:
+    """Every corner of a slice is seen at every angle, with bins that are pixels at the centre, and few to spare."""
+    v = volume((10, 13, 8))
+    g, axis = scanner(v, 360, 360.0, fan=Fan(beam, 60.0, 100.0))  # type: ignore[arg-type]
+    assert (axis, g.beam, g.source, g.detector) == (2, beam, 60.0, 100.0)
+    assert g.bin_width == pytest.approx(2 * 100 / 60)
+    corner = np.hypot(10, 13)  # half the diagonal, mm
+    half = np.arcsin(corner / 60)
+    needed = 100 * (np.tan(half) if beam == "fan-flat" else half)
+    assert needed <= g.reach <= needed + 1.5 * g.bin_width
+    with pytest.raises(InputError, match="must be outside"):
+        scanner(v, 4, 360.0, fan=Fan(beam, 16.0, 100.0))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("beam", ["fan-flat", "fan-arc"])
+def test_views_of_a_fan_are_line_integrals(beam: str) -> None:
+    """Guards where source and bins are: a disc is seen where its tangents meet the detector, its diameter in front."""
+    radius, away = 20.0, 8.0
+    i, j = np.indices((96, 96)) - 47.5
+    disc = (i**2 + (j - away) ** 2 < radius**2)[..., None] * np.ones(2)
+    v = Volume((1000 * disc - 1000).astype(np.float32), np.eye(4))
+    g, axis = scanner(v, 4, 360.0, fan=Fan(beam, 200.0, 380.0))  # type: ignore[arg-type]
+    views = simulate(v, g, axis, 0.02, None, generator(0, "photons")).data[0]
+    positions = g.positions
+    for angle, line in zip(np.deg2rad(g.angles), views, strict=True):
+        source = 200 * np.array([np.sin(angle), -np.cos(angle)])
+        to_centre = np.array([away, 0.0]) - source  # x along columns, y along rows
+        across = to_centre @ [np.cos(angle), np.sin(angle)]
+        depth = to_centre @ [-np.sin(angle), np.cos(angle)]
+        middle, spread = np.arctan2(across, depth), np.arcsin(radius / np.hypot(across, depth))
+        ends = np.array([middle - spread, middle + spread])
+        edges = 380 * (np.tan(ends) if beam == "fan-flat" else ends)
+        seen = positions[line > 0.02]
+        np.testing.assert_allclose([seen.min(), seen.max()], edges, atol=1.5 * g.bin_width)
+        assert line.max() == pytest.approx(2 * radius * 0.02, rel=0.02)
+
+
 def test_photons_are_poisson_and_seeded() -> None:
     """Guards the noise: mean and spread are those of the logarithm of counts; the same seed draws the same."""
     v = Volume(np.full((6, 6, 40), 0, np.float32), np.eye(4))
@@ -138,6 +176,21 @@ def test_figures_of_a_comparison() -> None:
     shifted, same = told["methods"]["shifted"], told["methods"]["same"]
     assert shifted["hu_error"] == pytest.approx(10) and shifted["psnr"] == pytest.approx(20 * np.log10(104))
     assert same["hu_error"] == 0 and same["psnr"] is None and same["ssim"] == pytest.approx(1)
+    assert "planes" not in shifted
+
+
+def test_planes_have_figures_of_their_own() -> None:
+    """TP-13: stripes across one axis spoil the slices along it; a volume too thin for the window has no SSIM."""
+    rng = np.random.default_rng(0)
+    truth = np.full((16, 14, 12), -1000, np.float32)
+    truth[3:13, 3:11, 3:9] = 40
+    striped = truth + 60 * rng.standard_normal((1, 1, 12)).astype(np.float32)
+    axes = {"sagittal": 0, "coronal": 1, "axial": 2}
+    planes = compare({"striped": striped}, truth, axes)["methods"]["striped"]["planes"]
+    assert planes["axial"]["psnr"] > planes["sagittal"]["psnr"] + 1
+    assert planes["axial"]["ssim"] > planes["sagittal"]["ssim"]
+    thin = compare({"striped": striped[:4]}, truth[:4], axes)["methods"]["striped"]["planes"]
+    assert thin["axial"]["ssim"] is None and np.isfinite(thin["axial"]["psnr"])
 
 
 def test_the_job_imports_no_torch_before_the_request_is_sound(tmp_path: Path) -> None:

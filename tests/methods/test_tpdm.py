@@ -115,6 +115,8 @@ def test_thick_slices_as_published() -> None:
     # An orthonormal matrix whose first column is constant splits each block of slices into mean and detail.
     m = np.linalg.qr(np.column_stack([np.ones(FACTOR), np.eye(FACTOR)[:, 1:]]))[0]
     m[:, 0] = abs(m[:, 0])
+    np.testing.assert_allclose(m[:, 0], 1 / math.sqrt(FACTOR))
+    np.testing.assert_allclose(m.T @ m, np.eye(FACTOR), atol=1e-12)
 
     def blocks(x: Array) -> Array:
         return x.reshape(N, N, N // FACTOR, FACTOR)

@@ -206,9 +206,43 @@ def test_05_tomography_has_the_strength_of_the_published_projector(sigma: float)
     assert result.notes["k"] == 2.7 and bool(torch.isfinite(result.mean).all())
 
 
-def test_06_any_size_and_any_factor() -> None:
+def test_05_views_are_taken_in_units_of_water() -> None:
+    """The scale of CT was that of one data set: with all attenuations, and water's, times c the volume is c times."""
+    geometry = ProjectionGeometry((8, 8), (1.0, 1.0), tuple(np.arange(12) * 15.0), 12, 1.0)
+    operator = Tomography(geometry, (5, 8, 8))
+    measurement = _measure(operator, (5, 8, 8))
+    plain = _run(measurement, mu_water=0.5)
+    assert pose(measurement, Settings(mu_water=0.5)).scale == 0.5
+    assert pose(measurement, Settings()).scale == 0.0193
+    other = Measurement(operator, 3 * measurement.y, None, np.eye(4))
+    torch.testing.assert_close(_run(other, mu_water=1.5).mean, 3 * plain.mean, rtol=1e-8, atol=1e-8)
+    lighter = operator.weighted(torch.full((12, 12), 7.0, dtype=torch.float64))  # rays of one weight are as without
+    same = _run(Measurement(lighter, 7 * measurement.y, None, np.eye(4)), mu_water=0.5)
+    torch.testing.assert_close(same.mean, plain.mean, rtol=1e-6, atol=1e-6)
+
+
+def test_05_each_kind_of_data_has_weights_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights of heads know nothing of attenuation: views ask for those of CT unless others are named."""
+    asked: list[str] = []
+
+    def refuse(name: str) -> None:
+        asked.append(name)
+        raise InputError("none here")
+
+    monkeypatch.setattr("voxprior.methods.tpdm.load", refuse)
+    geometry = ProjectionGeometry((8, 8), (1.0, 1.0), (0.0, 60.0, 120.0), 12, 1.0)
+    views = _measure(Tomography(geometry, (5, 8, 8)), (5, 8, 8))
+    phased = Fourier(torch.ones(5, 8, 8, dtype=torch.bool), axes=(1, 2))
+    kspace = Measurement(phased, torch.ones(1, 5, 8, 8, dtype=torch.complex64))
+    for measurement, own in ((views, None), (views, "mine"), (kspace, None), (_measure(_thick(), (6, 7, 12)), None)):
+        with pytest.raises(InputError, match="none here"):
+            Tpdm()(measurement, Settings(steps=2, weights=own), SeededNoise(0))
+    assert asked == ["thorax-ct", "mine", "head-kspace", "head-slices"]
+
+
+@pytest.mark.parametrize("shape", [(7, 5, 23), (37, 50, 61)])
+def test_06_any_size_and_any_factor(shape: tuple[int, int, int]) -> None:
     """The program knew volumes of 256 and factors 2 to 5, and left the last slices black."""
-    shape = (7, 5, 23)
     operator = _thick(shape, 3.5, "gaussian")
     result = _run(_measure(operator, shape))
     assert result.mean.shape == shape and bool(torch.isfinite(result.mean).all())
@@ -218,6 +252,7 @@ def test_06_any_size_and_any_factor() -> None:
 @pytest.mark.parametrize("k", [2, 3, 7, 1.2, 2.0, 2.7, 40.0])
 def test_07_the_last_step_is_one_with_data(k: float) -> None:
     """With K = 2 the program ended on the plane without data; whole and fractional K have their published laws."""
+    assert len(rows(2000, k, 0.16, 3)) == 4000  # calls of a published run
     planes = [s.plane for s in rows(400, k, 0.16, 3)][::2]
     assert planes[-1] == 0
     if isinstance(k, int):

@@ -13,7 +13,7 @@ from typing import Any
 from cyclopts import App, CycloptsError
 
 import voxprior
-from voxprior.cli import ct, describe, doctor, evaluate, generate, info, recon, sr, train, verify
+from voxprior.cli import ct, describe, doctor, evaluate, generate, info, receive, recon, serve, sr, train, verify
 from voxprior.cli import demo as demo_command
 from voxprior.cli.show import warn
 from voxprior.errors import InputError
@@ -38,6 +38,8 @@ app.command(info.info, name="info")
 app.command(describe.describe, name="describe")
 app.command(verify.verify, name="verify")
 app.command(doctor.doctor, name="doctor")
+app.command(serve.serve, name="serve")
+app.command(receive.receive, name="receive")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -65,12 +65,12 @@ def demo(
 def _request(scan: Path, folder: Path, method: str, force: bool) -> SrRequest:
     """Restore ``scan`` where a slice axis is clear; otherwise make it thick from front to back first."""
     from voxprior.errors import InputError
-    from voxprior.io.nifti import read_volume
+    from voxprior.io.scans import read_scan
     from voxprior.jobs.options import SrOptions
     from voxprior.jobs.sr_request import SrRequest
     from voxprior.volume import thick_axis
 
-    volume = read_volume(scan)
+    volume = read_scan(scan)
     target = folder / ("head.nii.gz" if scan == HEAD else "scan.nii.gz")
     try:
         thick_axis(volume.spacing)

@@ -17,20 +17,23 @@ def describe(
     *,
     options: Annotated[SrOptions | None, Parameter(name="*")] = None,
     frames: str | None = None,
+    series: str | None = None,
 ) -> int:
     """Say in millimetres how a scan is understood, with a drawing, and what a run needs.
 
     Parameters
     ----------
     input
-        Scan (.nii, .nii.gz, .mgz).
+        Scan (.nii, .nii.gz, .mgz), or a DICOM series (folder, .zip, or one of its files).
     options
         Settings as of sr: what they would change is shown.
     frames
         Frame of a 4-D image, from 0; of several the first is described.
+    series
+        Which series of a DICOM folder or zip: its number or UID; needed if it has several.
     """
-    from voxprior.io.nifti import read_frames
+    from voxprior.io.scans import read_scans
     from voxprior.jobs.describe import describe as lines_of
 
-    say("\n".join(lines_of(read_frames(input, frames)[0], options or SrOptions())))
+    say("\n".join(lines_of(read_scans(input, frames, series)[0], options or SrOptions())))
     return 0

@@ -104,6 +104,96 @@ def recon(
     return 0
 
 
+@app.command
+def ct(
+    *,
+    data: Path,
+    out: Path = Path("docs/results"),
+    page: Path = Path("docs/results.md"),
+    only: Only = (),
+) -> int:
+    """Measure reconstruction from few X-ray views; goes on where an earlier run ended.
+
+    Parameters
+    ----------
+    data
+        Folder with manifest.csv and its scans.
+    out
+        Folder for the figures of each case.
+    page
+        Markdown page of tables to write.
+    only
+        Words that must all occur in SUBJECT KIND METHOD.
+    """
+    from voxprior.evaluate.ct.run import evaluate_ct
+
+    made = evaluate_ct(data, out, page, only)
+    say(f"{len(made)} new results; tables in {page}")
+    return 0
+
+
+@app.command
+def samplers(
+    *,
+    data: Path,
+    out: Path = Path("docs/results"),
+    page: Path = Path("docs/results.md"),
+    only: Only = (),
+    tpdm_steps: Annotated[tuple[int, ...], Parameter(negative="")] = (200,),
+) -> int:
+    """Compare samplers on a block of thick slices; goes on where an earlier run ended.
+
+    Parameters
+    ----------
+    data
+        Folder with manifest.csv and its scans.
+    out
+        Folder for the figures of each case.
+    page
+        Markdown page of tables to write.
+    only
+        Words that must all occur in SUBJECT KIND DIRECTION METHOD.
+    tpdm_steps
+        Noise levels of TPDM, each a row; the published 2000 take more than an hour.
+    """
+    from voxprior.evaluate.samplers.run import evaluate_samplers
+
+    made = evaluate_samplers(data, out, page, only, tpdm_steps)
+    say(f"{len(made)} new results; tables in {page}")
+    return 0
+
+
+@app.command
+def generate(
+    *,
+    data: Path,
+    out: Path = Path("docs/results"),
+    page: Path = Path("docs/results.md"),
+    only: Only = (),
+    edge: int = 64,
+) -> int:
+    """Compare generated volumes with those that the prior was trained on; goes on where an earlier run ended.
+
+    Parameters
+    ----------
+    data
+        Folder with manifest.csv and its scans.
+    out
+        Folder for the figures of each case.
+    page
+        Markdown page of tables to write.
+    only
+        Words that must all occur in KIND SEED METHOD.
+    edge
+        Voxels along each side of a volume.
+    """
+    from voxprior.evaluate.generate.run import evaluate_generate
+
+    made = evaluate_generate(data, out, page, only, edge)
+    say(f"{len(made)} new results; tables in {page}")
+    return 0
+
+
 def _folder(
     reconstructions: Path, references: Path, csv: Path | None, figure: Path | None, force: bool, quiet: bool
 ) -> int:

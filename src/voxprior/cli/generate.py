@@ -14,6 +14,7 @@ def generate(
     *,
     output: Annotated[Path, Parameter(name=["-o", "--output"])],
     options: Annotated[GenerateOptions | None, Parameter(name="*")] = None,
+    report: Path | None = None,
     force: Annotated[bool, Parameter(negative="", show_default=False)] = False,
     quiet: Annotated[bool, Parameter(name=["-q", "--quiet"], negative="", show_default=False)] = False,
     verbose: Annotated[bool, Parameter(name=["-v", "--verbose"], negative="", show_default=False)] = False,
@@ -28,6 +29,8 @@ def generate(
         Image to write (.nii, .nii.gz, .mgz), in the order right, front, top, about the origin.
     options
         Settings of the volumes.
+    report
+        Write a self-contained HTML page here.
     force
         Replace existing outputs.
     quiet
@@ -37,14 +40,16 @@ def generate(
     """
     from voxprior.cli.progress import watch
     from voxprior.cli.show import say, warn
+    from voxprior.jobs.failure import reported
     from voxprior.jobs.generate_request import GenerateRequest, prepare
 
-    request = GenerateRequest(Path(), output, options or GenerateOptions(), force=force)
-    prepared = prepare(request)  # a mistake is told before torch is imported
-    from voxprior.jobs.generate import run
+    request = GenerateRequest(Path(), output, options or GenerateOptions(), force=force, report=report)
+    with reported("generate", request):
+        prepared = prepare(request)  # a mistake is told before torch is imported
+        from voxprior.jobs.generate import run
 
-    with watch(quiet)("generate") as progress:
-        (written,) = run(prepared, progress)
+        with watch(quiet)("generate") as progress:
+            (written,) = run(prepared, progress)
     for warning in written.values["warnings"]:
         warn(f"warning: {warning}")
     if not quiet:

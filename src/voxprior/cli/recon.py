@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from voxprior.jobs.options import ReconOptions
+from voxprior.jobs.options import DicomOptions, ReconOptions
 
 
 def recon(
@@ -15,6 +15,7 @@ def recon(
     input: Annotated[Path, Parameter(name=["-i", "--input"])],
     output: Annotated[Path, Parameter(name=["-o", "--output"])],
     options: Annotated[ReconOptions | None, Parameter(name="*")] = None,
+    series: str | None = None,
     phase: Annotated[bool, Parameter(negative="", show_default=False)] = False,
     simulate: Annotated[bool, Parameter(negative="", show_default=False)] = False,
     report: Path | None = None,
@@ -31,11 +32,13 @@ def recon(
     ----------
     input
         k-space: fastMRI or ISMRMRD (.h5, .mrd), BART (.cfl), .npz, .npy or .mat, or a folder of them; with --simulate
-        also an image (.nii, .nii.gz, .mgz) or a folder of .npy slices.
+        also an image (.nii, .nii.gz, .mgz), a DICOM series (folder, .zip or file) or a folder of .npy slices.
     output
         Image to write: .npz or .cfl (complex), .nii, .nii.gz or .h5 (magnitude); for a folder the folder to write to.
     options
         Settings of the reconstruction.
+    series
+        With --simulate: which series of a DICOM folder or zip, by number or UID; needed if it has several.
     phase
         Write OUT_phase too, where OUT is a magnitude.
     simulate
@@ -51,19 +54,22 @@ def recon(
     """
     from voxprior.cli.progress import watch
     from voxprior.cli.result import run_folder, show_result
+    from voxprior.jobs.failure import reported
     from voxprior.jobs.recon_request import ReconRequest, prepare
     from voxprior.jobs.request import is_batch
 
-    request = ReconRequest(input, output, options or ReconOptions(), simulate, force, report, phase)
+    own, dicom = options or ReconOptions(), DicomOptions(series=series)
+    request = ReconRequest(input, output, own, simulate, force, report, phase, dicom=dicom)
     if is_batch(input, simulate):
         from voxprior.jobs.recon_files import FILES
 
         return run_folder(request, FILES, quiet)
-    prepared = prepare(request)  # a mistake is told before torch is imported
-    from voxprior.jobs.recon_files import run
+    with reported("recon", request):
+        prepared = prepare(request)  # a mistake is told before torch is imported
+        from voxprior.jobs.recon_files import run
 
-    with watch(quiet)("recon") as progress:
-        (written,) = run(prepared, progress)
+        with watch(quiet)("recon") as progress:
+            (written,) = run(prepared, progress)
     if not quiet:
         show_result(written)
     return 0

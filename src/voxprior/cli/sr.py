@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from voxprior.jobs.options import SrOptions
+from voxprior.errors import InputError
+from voxprior.jobs.options import DicomOptions, SrOptions
+
+if TYPE_CHECKING:
+    from voxprior.jobs.files import Written
+    from voxprior.jobs.several_request import SeveralRequest
+    from voxprior.jobs.sr_request import SrRequest
 
 
 def sr(
     *,
-    input: Annotated[Path, Parameter(name=["-i", "--input"])],
+    input: Annotated[list[Path], Parameter(name=["-i", "--input"], consume_multiple=True, negative="")],
     output: Annotated[Path, Parameter(name=["-o", "--output"])],
     options: Annotated[SrOptions | None, Parameter(name="*")] = None,
+    dicom: Annotated[DicomOptions | None, Parameter(name="*")] = None,
     frames: str | None = None,
+    register: Annotated[bool, Parameter(negative="", show_default=False)] = False,
     simulate: Annotated[bool, Parameter(negative="", show_default=False)] = False,
     factor: float | None = None,
     report: Path | None = None,
@@ -31,13 +39,19 @@ def sr(
     Parameters
     ----------
     input
-        Scan (.nii, .nii.gz, .mgz), or a folder of scans; with --simulate also a folder of .npy slices.
+        Scan (.nii, .nii.gz, .mgz), a DICOM series (folder, .zip, or one of its files), or a folder of scans; with
+        --simulate also a folder of .npy slices. Several scans of one patient (-i A B C) become one volume, on the
+        fine grid of the first.
     output
-        Image to write, or for a folder of scans the folder to write to.
+        Image to write, for a folder of scans the folder to write to, or with --dicom the folder for the series.
     options
         Settings of the restoration.
+    dicom
+        Which series to read, and whether to write one.
     frames
         Frames of a 4-D image, from 0: 2, 0,3, 0-4 or all. Several give OUT_frame-00 and so on.
+    register
+        With several scans: align the others to the first, rigidly, instead of trusting their headers.
     simulate
         IN is a fine volume: measure it in thick slices (--factor, or --thickness and --gap), restore and compare.
     factor
@@ -51,21 +65,58 @@ def sr(
     verbose
         Show where an error arose.
     """
-    from voxprior.cli.progress import watch
-    from voxprior.cli.result import run_folder, show_result
-    from voxprior.jobs.request import is_batch
-    from voxprior.jobs.sr_request import SrRequest, prepare
+    from voxprior.jobs.sr_request import SrRequest
 
-    request = SrRequest(input, output, options or SrOptions(), simulate, force, report, frames, factor)
-    if is_batch(input, simulate):
+    own, place = options or SrOptions(), dicom or DicomOptions()
+    if len(input) > 1:
+        from voxprior.jobs.several_request import SeveralRequest
+
+        if simulate or frames is not None or factor is not None or place.dicom:
+            raise InputError("several scans do not go with --simulate, --factor, --frames or --dicom; leave them out")
+        request = SeveralRequest(input[0], output, own, False, force, report, others=tuple(input[1:]), register=register)
+        return _several(request, quiet)
+    if register:
+        raise InputError("--register needs several scans; name them after one -i")
+    return _one(SrRequest(input[0], output, own, simulate, force, report, frames, factor, dicom=place), quiet)
+
+
+def _one(request: SrRequest, quiet: bool) -> int:
+    from voxprior.cli.progress import watch
+    from voxprior.cli.result import run_folder
+    from voxprior.jobs.failure import reported
+    from voxprior.jobs.request import is_batch
+    from voxprior.jobs.sr_request import prepare
+
+    if is_batch(request.source, request.simulate):
         from voxprior.jobs.sr_files import FILES
 
         return run_folder(request, FILES, quiet)
-    prepared = prepare(request)  # a mistake is told before torch is imported
-    from voxprior.jobs.sr_files import run
+    with reported("sr", request):
+        prepared = prepare(request)  # a mistake is told before torch is imported
+        from voxprior.jobs.sr_files import run
 
-    with watch(quiet)("sr") as progress:
-        written = run(prepared, progress)
+        with watch(quiet)("sr") as progress:
+            written = run(prepared, progress)
+    return _show(written, quiet)
+
+
+def _several(request: SeveralRequest, quiet: bool) -> int:
+    from voxprior.cli.progress import watch
+    from voxprior.jobs.failure import reported
+    from voxprior.jobs.several_request import prepare
+
+    with reported("sr", request):
+        prepared = prepare(request)
+        from voxprior.jobs.several_files import run
+
+        with watch(quiet)("sr") as progress:
+            written = run(prepared, progress)
+    return _show(written, quiet)
+
+
+def _show(written: list[Written], quiet: bool) -> int:
+    from voxprior.cli.result import show_result
+
     if not quiet:
         for one in written:
             show_result(one)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
+from typing import TypeVar
 
 from voxprior.evaluate.statistics import Mean, Record
 
@@ -37,7 +38,10 @@ def interval(mean: Mean | None, digits: int = 2) -> str:
     return text
 
 
-def unique(values: Iterable[str]) -> list[str]:
+T = TypeVar("T", bound=Hashable)
+
+
+def unique(values: Iterable[T]) -> list[T]:
     """Each value once, in the order of its first appearance."""
     return list(dict.fromkeys(values))
 

@@ -9,7 +9,13 @@ from pathlib import Path
 
 from voxprior.evaluate.store import Store
 
-PARTS: Mapping[str, str] = {"sr": "voxprior.evaluate.sr.tables", "recon": "voxprior.evaluate.recon.tables"}
+PARTS: Mapping[str, str] = {
+    "sr": "voxprior.evaluate.sr.tables",
+    "recon": "voxprior.evaluate.recon.tables",
+    "ct": "voxprior.evaluate.ct.tables",
+    "samplers": "voxprior.evaluate.samplers.tables",
+    "generate": "voxprior.evaluate.generate.tables",
+}
 """Job to the module that writes its part: ``part(folder)`` gives Markdown below a heading of level 2, or nothing."""
 
 RESULTS = Path("docs/results")

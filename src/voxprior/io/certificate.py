@@ -12,11 +12,9 @@ from numpy.typing import NDArray
 
 from voxprior.errors import InputError
 from voxprior.io.background import estimate_background_noise
-from voxprior.io.encoding import as_stored
 from voxprior.io.headers import largest_shift
-from voxprior.io.names import image_suffix
-from voxprior.io.nifti import load_frames
-from voxprior.io.outputs import file_digest, voxel_digest
+from voxprior.io.outputs import voxel_digest
+from voxprior.io.scans import load_input, load_result, origin, stored
 from voxprior.io.verification import (
     Check,
     NoiseSource,
@@ -27,7 +25,6 @@ from voxprior.io.verification import (
     equal,
     find_input,
     read_certificate,
-    relative_path,
     require_source_of_noise,
 )
 from voxprior.volume import PROFILES, SliceGeometry, Volume, fine_affine
@@ -65,10 +62,8 @@ def slice_certificate(
     residual, per_slice = slice_residual(geometry, output.data, measurement.data)
     return {
         "operator": {"kind": "slices", **geometry.to_dict()},
-        "input": relative_path(source, target),
-        "input_frame": measurement.header.get("frame"),
-        "input_sha256": file_digest(source),
-        "output_sha256": voxel_digest(as_stored(output, image_suffix(target))),
+        **origin(measurement, source, target),
+        "output_sha256": voxel_digest(stored(output, target)),
         "residual": residual,
         "residual_per_slice": per_slice,
         "noise": None if noise is None else float(noise),
@@ -121,15 +116,19 @@ def verify(output: Path, input: Path | None = None) -> Verification:
         from voxprior.io.projection_certificate import verify_projections
 
         return verify_projections(output, certificate, input)
+    if certificate["operator"]["kind"] == "scans":
+        from voxprior.io.scans_certificate import verify_scans
+
+        return verify_scans(output, certificate, input)
     geometry = _geometry(output, certificate)
     source = find_input(output, certificate, input)
     frame = certificate.get("input_frame")
-    result = load_frames(output, None)[0]
+    result = load_result(output)
+    measured, digest = load_input(source, frame, certificate["input_sha256"])
     checks = [
         equal("output voxels (sha256)", certificate["output_sha256"], voxel_digest(result)),
-        equal("input file (sha256)", certificate["input_sha256"], file_digest(source)),
+        equal("input file (sha256)", certificate["input_sha256"], digest),
     ]
-    measured = load_frames(source, None if frame is None else str(frame))[0]
     return Verification(checks + _consistency(certificate, geometry, result, measured))
 
 

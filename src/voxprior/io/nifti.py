@@ -37,7 +37,7 @@ def read_volume(path: Path, frame: int | None = None, voxel_cap: int = DEFAULT_C
     ``frame``.
     """
     volumes = load_frames(path, None if frame is None else str(frame), voxel_cap)
-    return _with_content(volumes)[0]
+    return require_content(volumes)[0]
 
 
 def read_frames(path: Path, frames: str | None, voxel_cap: int = DEFAULT_CAP) -> list[Volume]:
@@ -45,7 +45,7 @@ def read_frames(path: Path, frames: str | None, voxel_cap: int = DEFAULT_CAP) ->
 
     None stands for the only frame. Raises :class:`InputError` as :func:`read_volume` does.
     """
-    return _with_content(load_frames(path, frames, voxel_cap))
+    return require_content(load_frames(path, frames, voxel_cap))
 
 
 def load_frames(path: Path, frames: str | None, voxel_cap: int = DEFAULT_CAP, least: int = 2) -> list[Volume]:
@@ -203,7 +203,8 @@ def _cut_short(name: str) -> InputError:
     return InputError(f"{name}: cut short, fewer voxels than the header claims; copy or export it again")
 
 
-def _with_content(volumes: Sequence[Volume]) -> list[Volume]:
+def require_content(volumes: Sequence[Volume]) -> list[Volume]:
+    """``volumes`` as they are; :class:`InputError` for voxels that are not finite, or all of one value."""
     for volume in volumes:
         frame = volume.header["frame"]
         name = shown(Path(volume.source or "image")) + ("" if frame is None else f" frame {frame}")

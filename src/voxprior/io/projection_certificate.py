@@ -11,11 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voxprior.errors import InputError
-from voxprior.io.encoding import as_stored
 from voxprior.io.headers import largest_shift
-from voxprior.io.names import image_suffix
-from voxprior.io.nifti import load_frames
 from voxprior.io.outputs import file_digest, voxel_digest
+from voxprior.io.scans import load_result, stored
 from voxprior.io.sinogram import MU_WATER, Sinogram, read_sinogram, to_mu
 from voxprior.io.verification import (
     Check,
@@ -92,13 +90,13 @@ def projection_certificate(
     """
     noise_source: NoiseSource = "unknown" if noise is None else "given"
     require_source_of_noise(noise_source)
-    stored = as_stored(output, image_suffix(target))
-    misfit = projection_misfit(stored.data, sinogram, mu_water)
+    kept = stored(output, target)
+    misfit = projection_misfit(kept.data, sinogram, mu_water)
     return {
         "operator": projection_operator(sinogram, mu_water),
         "input": relative_path(source, target),
         "input_sha256": file_digest(source),
-        "output_sha256": voxel_digest(stored),
+        "output_sha256": voxel_digest(kept),
         "residual": misfit.residual,
         "residual_per_slice": misfit.per_slice,
         "residual_per_view": misfit.per_view,
@@ -111,7 +109,7 @@ def verify_projections(output: Path, certificate: Mapping[str, Any], input: Path
     """Compare the volume ``output`` and its sinogram with ``certificate``, from the files alone."""
     geometry, axis, mu_water = _operator(output, certificate)
     source = find_input(output, certificate, input)
-    result = load_frames(output, None, least=1)[0]  # one slice is enough for X-rays
+    result = load_result(output, least=1)  # one slice is enough for X-rays
     checks = [
         equal("output voxels (sha256)", certificate["output_sha256"], voxel_digest(result)),
         equal("input file (sha256)", certificate["input_sha256"], file_digest(source)),

@@ -28,7 +28,7 @@ OPAQUE = 20.0
 NO_PLACE = "the sinogram has no affine, so the result has no place in a patient: columns towards the left, rows back"
 
 _REQUIRED = ("sinogram", "angles_deg", "pixel_mm")
-_OPTIONAL = ("photons", "bin_mm", "offset_mm", "shape", "slice_mm", "beam", "source_mm", "detector_mm", "mu_water",
+OPTIONAL = ("photons", "bin_mm", "offset_mm", "shape", "slice_mm", "beam", "source_mm", "detector_mm", "mu_water",
              "affine", "axis")  # fmt: skip
 
 
@@ -88,9 +88,19 @@ def read_sinogram(path: Path) -> Sinogram:
         raise InputError(f"{name}: not the name of a sinogram; it must end in {SUFFIX}")
     arrays, release = read_npz(path)
     try:
-        values = _values(arrays, name)
+        return _sinogram(arrays, name, path.name)
     finally:
         release()
+
+
+def sinogram_from(arrays: Mapping[str, Any]) -> Sinogram:
+    """The sinogram of arrays in memory under the keys of a file, see :func:`read_sinogram`, and with its errors."""
+    given = {key: np.asarray(value) for key, value in arrays.items()}
+    return _sinogram({key: Stored(a.shape, a.dtype, a.__getitem__, a.copy) for key, a in given.items()}, "sinogram")
+
+
+def _sinogram(arrays: Mapping[str, Stored], name: str, source: str | None = None) -> Sinogram:
+    values = _values(arrays, name)
     data = _data(values["sinogram"], name)
     geometry = _geometry(values, data, name)
     warnings = []
@@ -112,14 +122,22 @@ def read_sinogram(path: Path) -> Sinogram:
         _photons(values, data, name),
         _positive(values, "mu_water", name),
         tuple(warnings),
-        path.name,
+        source,
     )
 
 
 def write_sinogram(path: Path, sinogram: Sinogram) -> None:
     """Write all of ``sinogram`` to ``path``, as :func:`read_sinogram` takes it; equal sinograms are equal files."""
+    with ArraysWriter(path) as out:
+        for name, value in arrays_of(sinogram).items():
+            out.write(name, np.asarray(value))
+
+
+def arrays_of(sinogram: Sinogram) -> dict[str, Any]:
+    """All of ``sinogram`` under the keys of a file, the sinogram first; what is unknown is left out."""
     g = sinogram.geometry
-    numbers: dict[str, Any] = {
+    values: dict[str, Any] = {
+        "sinogram": sinogram.data,
         "angles_deg": g.angles,
         "pixel_mm": g.pixel,
         "bin_mm": g.bin_width,
@@ -133,11 +151,7 @@ def write_sinogram(path: Path, sinogram: Sinogram) -> None:
         "photons": sinogram.photons,
         "mu_water": sinogram.mu_water,
     }
-    with ArraysWriter(path) as out:
-        out.write("sinogram", sinogram.data)
-        for name, value in numbers.items():
-            if value is not None:
-                out.write(name, np.asarray(value))
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _values(arrays: Mapping[str, Stored], name: str) -> dict[str, NDArray[Any]]:
@@ -147,9 +161,9 @@ def _values(arrays: Mapping[str, Stored], name: str) -> dict[str, NDArray[Any]]:
             f"{name}: holds no {' and no '.join(missing)}, only {', '.join(arrays) or 'nothing'}; "
             f"save {', '.join(_REQUIRED)} by numpy.savez"
         )
-    unknown = [key for key in arrays if key not in (*_REQUIRED, *_OPTIONAL)]
+    unknown = [key for key in arrays if key not in (*_REQUIRED, *OPTIONAL)]
     if unknown:
-        raise InputError(f"{name}: {', '.join(unknown)} means nothing here; known are {', '.join(_OPTIONAL)}")
+        raise InputError(f"{name}: {', '.join(unknown)} means nothing here; known are {', '.join(OPTIONAL)}")
     for key, array in arrays.items():
         if math.prod(array.shape) > DEFAULT_CAP:
             raise InputError(f"{name}: {key} holds more than {DEFAULT_CAP} numbers; take fewer slices")

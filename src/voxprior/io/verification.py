@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 
 from voxprior.errors import InputError
+from voxprior.io.dicom.folder import SIDECAR
 from voxprior.io.names import shown
 from voxprior.io.outputs import sidecar_path
 
@@ -85,10 +86,10 @@ def read_certificate(output: Path) -> Mapping[str, Any]:
 
     Raises :class:`InputError` when the image or the sidecar is missing, not readable, or has no certificate.
     """
-    if output.is_dir():
-        raise InputError(f"{shown(output)}: a folder; name an image in it")
-    sidecar = sidecar_path(output)
-    if not output.is_file():
+    sidecar = sidecar_of(output)
+    if output.is_dir() and not sidecar.is_file():
+        raise InputError(f"{shown(output)}: a folder, and no DICOM series of this program; name an image in it")
+    if not output.exists():
         raise InputError(f"{shown(output)}: no such file; check the name")
     values = _read_sidecar(sidecar)
     name = shown(sidecar)
@@ -104,24 +105,32 @@ def read_certificate(output: Path) -> Mapping[str, Any]:
             raise ValueError(f"no {', '.join(missing)}")
         str(certificate["operator"]["kind"])
         float(certificate["residual"])
-        Path(certificate["input"])
+        Path(certificate["input"] or ".")
     except (TypeError, KeyError, ValueError) as error:
         raise damaged(output, error) from None
     return dict(certificate)
+
+
+def sidecar_of(output: Path) -> Path:
+    """The sidecar of ``output``: beside an image, inside a folder of DICOM."""
+    return output / SIDECAR if output.is_dir() else sidecar_path(output)
 
 
 def damaged(output: Path, error: Exception) -> InputError:
     """What to tell of a certificate that makes no sense for the reason ``error``."""
     reason = " ".join(str(error).split())
     return InputError(
-        f"{shown(sidecar_path(output))}: the certificate is damaged ({reason}); restore the scan again"
+        f"{shown(sidecar_of(output))}: the certificate is damaged ({reason}); restore the scan again"
     )
 
 
 def find_input(output: Path, certificate: Mapping[str, Any], input: Path | None) -> Path:
     """The input of ``output``: ``input`` or where the certificate says; :class:`InputError` when it is not there."""
-    source = Path(input) if input is not None else output.parent / certificate["input"]
-    if not source.is_file():
+    if input is None and certificate["input"] is None:
+        raise InputError(f"{shown(output)}: its DICOM input is not named, for privacy; say where it is with --input")
+    folder = output if output.is_dir() else output.parent
+    source = Path(input) if input is not None else folder / certificate["input"]
+    if not source.exists():
         raise InputError(
             f"{shown(source)}: the input of {output.name} is not there; say where it is with --input"
         )

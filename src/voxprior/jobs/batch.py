@@ -10,6 +10,7 @@ from pathlib import Path
 from voxprior.errors import InputError
 from voxprior.io.names import shown
 from voxprior.io.outputs import Transaction, sidecar_path
+from voxprior.jobs.failure import without_folders
 from voxprior.jobs.files import Files, Written, write_report
 from voxprior.jobs.folder import make_folder
 from voxprior.jobs.options import require_method
@@ -48,14 +49,17 @@ def run_batch(request: Request, watch: Watch, files: Files) -> Iterator[Member]:
         Transaction(request.force).check([request.report])
     make_folder(request.target)
     entries: list[Entry] = []
+    failures: dict[str, str] = {}
     seen: set[Path] = set()
     for number, source in enumerate(members, 1):
         with watch(f"{number}/{len(members)} {shown(Path(source.name))}") as progress:
             member = _attempt(request, source, files, seen, progress)
         entries += [w.entry for w in member.written]
+        if member.error is not None:
+            failures[source.name] = without_folders(member.error, request)
         yield member
-    if request.report is not None and entries:
-        write_report(request.report, request.force, entries)
+    if request.report is not None:
+        write_report(request.report, request.force, entries, failures)
 
 
 def scans_in(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:

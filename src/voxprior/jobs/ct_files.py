@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from voxprior.diffusion.noise import generator
 from voxprior.io.outputs import Transaction, sibling, sidecar_path, write_json
 from voxprior.io.projection_certificate import projection_certificate
+from voxprior.io.scans import input_names
 from voxprior.io.sinogram import SUFFIX, Sinogram, write_sinogram
 from voxprior.jobs.ct import Reconstructed, reconstruct_views
 from voxprior.jobs.ct_request import CtRequest, Prepared, prepare
 from voxprior.jobs.ct_simulate import compare, simulate
+from voxprior.jobs.dicom_files import PREVIEW, SIDECAR, publish_series, write_series
 from voxprior.jobs.files import Files, Written, publish
+from voxprior.jobs.scenes import views_scene
 from voxprior.jobs.sidecar import sidecar
 from voxprior.jobs.snapshots import write_snapshots
 from voxprior.jobs.volumes import write_images
+from voxprior.methods.planes import normals
 from voxprior.methods.result import Progress
 from voxprior.report.preview import beside
+
+if TYPE_CHECKING:
+    from voxprior.report.scene import Scene
 
 WINDOW = (-700.0, 700.0)
 """HU that are black and white in a preview: lungs and bone keep some detail."""
@@ -26,6 +34,8 @@ WINDOW = (-700.0, 700.0)
 def run(prepared: Prepared, progress: Progress | None = None) -> list[Written]:
     """Reconstruct what was ``prepared`` and write the outputs, atomically."""
     target = prepared.request.target
+    if prepared.request.dicom.dicom:
+        return publish_series(prepared.request, lambda folder: _restore_series(prepared, folder, progress))
     return publish(prepared.request, prepared.inputs, [target], lambda out: [_restore(prepared, out, target, progress)])
 
 
@@ -39,7 +49,7 @@ FILES = Files("ct", (SUFFIX,), lambda source: f"{source.stem}.nii.gz", _run)
 
 def _restore(prepared: Prepared, out: Transaction, target: Path, progress: Progress | None) -> Written:
     request = prepared.request
-    sinogram, source, names = _measured(prepared, out)
+    sinogram, source, names = _measured(prepared, out.path)
     found = reconstruct_views(sinogram, request.options, prepared.mu_water, progress)
     names += [path.name for path in write_images(out, target, found)]
     names += write_snapshots(out, target, found.snapshots, found.image.affine)
@@ -49,18 +59,53 @@ def _restore(prepared: Prepared, out: Transaction, target: Path, progress: Progr
     shot = sibling(target, "preview", ".png")
     picture = _picture(prepared, found)
     out.path(shot).write_bytes(picture)
-    inputs = [path.name for path in prepared.inputs]
-    values = sidecar("ct", found, request.options, certificate, inputs, [*names, shot.name])
-    values["settings"]["mu_water"] = prepared.mu_water
-    values["views"] = _views(sinogram)
-    if prepared.simulation is not None:
-        images = {"fbp": found.plain.data, request.options.method: found.image.data}
-        values["comparison"] = compare(images, prepared.simulation.truth.data)
+    values = _values(prepared, found, certificate, [*names, shot.name])
     write_json(out.path(sidecar_path(target)), values)
-    return Written(target, values, picture)
+    return Written(target, values, picture, _scene(prepared, found, certificate))
 
 
-def _measured(prepared: Prepared, out: Transaction) -> tuple[Sinogram, Path, list[str]]:
+def _restore_series(prepared: Prepared, folder: Path, progress: Progress | None) -> Written:
+    """The same into a folder of DICOM, whose source is the volume that was measured."""
+    request = prepared.request
+    assert prepared.simulation is not None
+    sinogram, source, names = _measured(prepared, lambda path: folder / path.name)
+    found = reconstruct_views(sinogram, request.options, prepared.mu_water, progress)
+    views = len(sinogram.geometry.angles)
+    description = f"Reconstructed by Voxprior, method {request.options.method}, from {views} simulated X-ray views"
+    image, made = write_series(request, folder, found, prepared.simulation.truth, description, found.notes)
+    certificate = projection_certificate(sinogram, image, prepared.mu_water, source, folder / SIDECAR, found.noise)
+    certificate["input"] = prepared.measured.name
+    picture = _picture(prepared, found)
+    (folder / PREVIEW).write_bytes(picture)
+    values = _values(prepared, found, certificate, [*names, *made, PREVIEW])
+    write_json(folder / SIDECAR, values)
+    return Written(request.target, values, picture, _scene(prepared, found, certificate))
+
+
+def _values(
+    prepared: Prepared, found: Reconstructed, certificate: Mapping[str, Any], names: Sequence[str]
+) -> dict[str, Any]:
+    """What the sidecar says."""
+    options = prepared.request.options
+    values = sidecar("ct", found, options, certificate, input_names(prepared.inputs), names)
+    values["settings"]["mu_water"] = prepared.mu_water
+    values["views"] = _views(found.sinogram)
+    if prepared.simulation is not None:
+        images = {"fbp": found.plain.data, options.method: found.image.data}
+        truth = prepared.simulation.truth
+        values["comparison"] = compare(images, truth.data, normals(truth.affine))
+    return values
+
+
+def _scene(prepared: Prepared, found: Reconstructed, certificate: Mapping[str, Any]) -> Scene | None:
+    """What a report shows, if one is asked for."""
+    if prepared.request.report is None:
+        return None
+    truth = None if prepared.simulation is None else prepared.simulation.truth
+    return views_scene(found, truth, certificate["residual_per_slice"], WINDOW)
+
+
+def _measured(prepared: Prepared, place: Callable[[Path], Path]) -> tuple[Sinogram, Path, list[str]]:
     """The sinogram, the file that holds it, and what was written of it: a simulated one is the certificate's input."""
     if prepared.simulation is None:
         assert prepared.sinogram is not None
@@ -68,7 +113,7 @@ def _measured(prepared: Prepared, out: Transaction) -> tuple[Sinogram, Path, lis
     s = prepared.simulation
     rng = generator(prepared.request.options.seed, "photons")
     sinogram = simulate(s.truth, s.geometry, s.axis, prepared.mu_water, s.photons, rng)
-    staged = out.path(prepared.measured)
+    staged = place(prepared.measured)
     write_sinogram(staged, sinogram)
     return sinogram, staged, [prepared.measured.name]
 

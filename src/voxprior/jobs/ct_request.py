@@ -5,20 +5,24 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 from voxprior.errors import InputError
-from voxprior.io.names import IMAGE_SUFFIXES, image_suffix, shown
-from voxprior.io.nifti import read_volume
+from voxprior.io.dicom import is_dicom
+from voxprior.io.names import IMAGE_SUFFIXES, shown
 from voxprior.io.outputs import sibling, sidecar_path
+from voxprior.io.scans import read_scan
 from voxprior.io.sinogram import MU_WATER, SUFFIX, Sinogram, read_sinogram
-from voxprior.jobs.ct_simulate import scanner, truth_of
+from voxprior.jobs.ct_simulate import Fan, scanner, truth_of
 from voxprior.jobs.npy import read_slices, slice_files
 from voxprior.jobs.options import CtOptions, require_method
-from voxprior.jobs.request import Request, require_outputs, require_report_name, require_source
-from voxprior.operators.projection_matrix import ProjectionGeometry, require_size
+from voxprior.jobs.request import Request, require_outputs, require_report_name, require_source, require_target
+from voxprior.operators.projection_matrix import Beam, ProjectionGeometry, require_size
 from voxprior.volume import Volume
 
-DEFAULT_VIEWS, DEFAULT_RANGE = 36, 180.0
+DEFAULT_VIEWS = 36
+HALF_TURN, FULL_TURN = 180.0, 360.0
+"""Degrees that views of parallel beams, and of a fan, cover by default."""
 MOST_VIEWS = 10_000
 
 
@@ -28,6 +32,8 @@ class CtRequest(Request):
 
     ``simulate``: the source is a volume in HU (or a folder of .npy slices, 1 for water) of which ``views`` are taken
     over ``range_deg`` degrees about ``axis`` (i, j, k or auto), with noise where ``photons`` reach a bin in air.
+    ``beam``: parallel, fan-flat or fan-arc, a fan with its source ``source_mm`` from the centre and ``detector_mm``
+    from the detector.
     """
 
     options: CtOptions
@@ -35,6 +41,9 @@ class CtRequest(Request):
     range_deg: float | None = None
     photons: float | None = None
     axis: str = "auto"
+    beam: str | None = None
+    source_mm: float | None = None
+    detector_mm: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,26 +74,39 @@ class Prepared:
 def prepare(request: CtRequest) -> Prepared:
     """Read and check everything about ``request``; raises :class:`InputError` for what the user can mend."""
     _require_sense(request)
-    inputs = tuple(slice_files(request.source)) if request.source.is_dir() else (request.source,)
+    slices = request.source.is_dir() and not is_dicom(request.source)
+    inputs = tuple(slice_files(request.source)) if slices else (request.source,)
     require_outputs(request, inputs, outputs_of(request))
-    measured = sibling(request.target, "input", SUFFIX)
+    measured = request.target / f"input{SUFFIX}" if request.dicom.dicom else sibling(request.target, "input", SUFFIX)
     given = request.options.mu_water
     if not request.simulate:
         sinogram = read_sinogram(request.source)
         require_size(sinogram.geometry)
         mu_water = given or sinogram.mu_water or MU_WATER
         return Prepared(request, inputs, sinogram, None, mu_water, measured)
-    volume = read_slices(request.source) if request.source.is_dir() else read_volume(request.source)
-    views, turn = request.views or DEFAULT_VIEWS, request.range_deg or DEFAULT_RANGE
-    truth = truth_of(volume, relative=request.source.is_dir())
-    geometry, axis = scanner(truth, views, turn, request.axis)
+    volume = read_slices(request.source) if slices else read_scan(request.source, request.dicom.series)
+    truth = truth_of(volume, relative=slices)
+    return Prepared(request, inputs, None, simulation_of(truth, request), given or MU_WATER, measured)
+
+
+def simulation_of(truth: Volume, request: CtRequest) -> Simulation:
+    """What ``request`` asks to be measured of ``truth``; raises :class:`InputError` for a scanner that cannot be."""
+    _require_scanner(request)
+    beam = request.beam or "parallel"
+    fan = None
+    if beam != "parallel":
+        lengths = {"source": request.source_mm, "detector": request.detector_mm}
+        fan = Fan(beam, **{k: v for k, v in lengths.items() if v is not None})  # type: ignore[arg-type]
+    turn = request.range_deg or (HALF_TURN if fan is None else FULL_TURN)
+    geometry, axis = scanner(truth, request.views or DEFAULT_VIEWS, turn, request.axis, fan)
     require_size(geometry)
-    simulation = Simulation(truth, geometry, axis, request.photons)
-    return Prepared(request, inputs, None, simulation, given or MU_WATER, measured)
+    return Simulation(truth, geometry, axis, request.photons)
 
 
 def outputs_of(request: CtRequest) -> list[Path]:
-    """Every file that a reconstruction may write, but for snapshots, whose number the method knows."""
+    """Every file that a reconstruction may write, but for snapshots, whose number the method knows, and DICOM."""
+    if request.dicom.dicom:
+        return []
     target, tags = request.target, ["std", "interval", "invented"]
     if request.options.samples > 1 or request.options.mode == "sample":
         tags += [f"sample-{k + 1:02d}" for k in range(request.options.samples)]
@@ -97,23 +119,39 @@ def _require_sense(request: CtRequest) -> None:
     require_method("ct", request.options)
     require_report_name(request.report)
     require_source(request.source)
-    image_suffix(request.target)
+    require_target(request)
+    _require_scanner(request)
     name = shown(request.source)
-    given = {"--views": request.views, "--range-deg": request.range_deg, "--photons": request.photons}
-    for option, value in given.items():
-        if value is None:
-            continue
-        if not request.simulate:
-            raise InputError(f"{option} belongs to --simulate; a sinogram file says it itself")
-        if not (math.isfinite(value) and value > 0):
-            raise InputError(f"{option} {value:g} must be above 0")
-    if request.views is not None and request.views > MOST_VIEWS:
-        raise InputError(f"--views {request.views} is more than {MOST_VIEWS}; give fewer")
-    if request.range_deg is not None and request.range_deg > 360:
-        raise InputError(f"--range-deg {request.range_deg:g} is more than a turn; give at most 360")
     if request.simulate:
         return
-    if request.source.is_dir():
+    if request.source.is_dir() and not is_dicom(request.source):
         raise InputError(f"{name}: a folder; name a sinogram ({SUFFIX}), or --simulate with .npy slices")
-    if request.source.name.lower().endswith(IMAGE_SUFFIXES):
+    if request.source.name.lower().endswith(IMAGE_SUFFIXES) or is_dicom(request.source):
         raise InputError(f"{name}: an image, not a sinogram ({SUFFIX}); give --simulate to take views of it first")
+
+
+def _require_scanner(request: CtRequest) -> None:
+    """Raise :class:`InputError` for options of a simulated scanner that make no sense, alone or together."""
+    numbers = {
+        "--views": request.views,
+        "--range-deg": request.range_deg,
+        "--photons": request.photons,
+        "--source-mm": request.source_mm,
+        "--detector-mm": request.detector_mm,
+    }
+    for option, value in {**numbers, "--beam": request.beam}.items():
+        if value is not None and not request.simulate:
+            raise InputError(f"{option} belongs to --simulate; a sinogram file says it itself")
+    for option, number in numbers.items():
+        if number is not None and not (math.isfinite(number) and number > 0):
+            raise InputError(f"{option} {number:g} must be above 0")
+    if request.views is not None and request.views > MOST_VIEWS:
+        raise InputError(f"--views {request.views} is more than {MOST_VIEWS}; give fewer")
+    if request.range_deg is not None and request.range_deg > FULL_TURN:
+        raise InputError(f"--range-deg {request.range_deg:g} is more than a turn; give at most 360")
+    if request.beam is not None and request.beam not in get_args(Beam):
+        raise InputError(f"--beam {request.beam} is unknown; give one of {', '.join(get_args(Beam))}")
+    if request.beam in (None, "parallel"):
+        for option in ("--source-mm", "--detector-mm"):
+            if numbers[option] is not None:
+                raise InputError(f"{option} belongs to a fan; give --beam fan-arc or fan-flat with it")

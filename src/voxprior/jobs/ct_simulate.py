@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from voxprior.errors import InputError
 from voxprior.io.sinogram import Sinogram, to_mu
 from voxprior.metrics import data_range, foreground, psnr, ssim
+from voxprior.metrics.planes import plane_psnr, plane_ssim
 from voxprior.operators.projection_cache import matrix
 from voxprior.operators.projection_matrix import ProjectionGeometry
 from voxprior.volume import Volume
@@ -21,6 +23,8 @@ NO_AIR = -200.0
 """A volume in HU has voxels below this, of air, lungs or bowels; without any its values are doubted."""
 LEAST_COUNT = 0.5
 """Counts that stand for none: the logarithm of 0 is no line integral."""
+SOURCE, DETECTOR = 541.0, 949.0
+"""Of common scanners: mm from the source to the centre, and to the detector."""
 
 
 def truth_of(volume: Volume, relative: bool = False) -> Volume:
@@ -33,11 +37,22 @@ def truth_of(volume: Volume, relative: bool = False) -> Volume:
     return Volume(np.maximum(data, np.float32(VACUUM)), volume.affine, header, volume.source)
 
 
-def scanner(volume: Volume, views: int, turn: float, axis: str = "auto") -> tuple[ProjectionGeometry, int]:
-    """Parallel beams of ``views`` angles evenly over ``turn`` degrees, and the array axis that they turn about.
+@dataclass(frozen=True)
+class Fan:
+    """A point source ``source`` mm from the centre and ``detector`` mm from its detector, straight or about it."""
+
+    beam: Literal["fan-flat", "fan-arc"] = "fan-arc"
+    source: float = SOURCE
+    detector: float = DETECTOR
+
+
+def scanner(
+    volume: Volume, views: int, turn: float, axis: str = "auto", fan: Fan | None = None
+) -> tuple[ProjectionGeometry, int]:
+    """``views`` angles evenly over ``turn`` degrees, of parallel beams or a ``fan``, and the array axis of the slices.
 
     ``axis``: i, j, k, or auto for the one along the patient. The detector covers the corners of the slices, with bins
-    as wide as the smaller pixel.
+    as wide as the smaller pixel, in a fan as it is enlarged from the centre onto the detector.
     """
     if axis not in ("auto", "i", "j", "k"):
         raise InputError(f"--axis {axis} is none of i, j, k, auto")
@@ -45,10 +60,22 @@ def scanner(volume: Volume, views: int, turn: float, axis: str = "auto") -> tupl
     plane = [a for a in range(3) if a != along]
     rows, columns = (volume.data.shape[a] for a in plane)
     height, width = (volume.spacing[a] for a in plane)
-    bin_width = min(height, width)
-    bins = math.ceil(math.hypot(rows * height, columns * width) / bin_width) + 1
+    corner, bin_width = math.hypot(rows * height, columns * width) / 2, min(height, width)
     angles = tuple(turn * k / views for k in range(views))
-    return ProjectionGeometry((rows, columns), (height, width), angles, bins, bin_width), along
+    if fan is None:
+        bins = math.ceil(2 * corner / bin_width) + 1
+        return ProjectionGeometry((rows, columns), (height, width), angles, bins, bin_width), along
+    if fan.source <= corner:
+        raise InputError(
+            f"--source-mm {fan.source:g}: corners of the slices are {corner:.0f} mm from the centre; the source must "
+            "be outside"
+        )
+    bin_width *= fan.detector / fan.source
+    half = math.asin(corner / fan.source)
+    reach = fan.detector * (math.tan(half) if fan.beam == "fan-flat" else half)
+    bins = math.ceil(2 * reach / bin_width) + 1
+    where = ((rows, columns), (height, width), angles, bins, bin_width, 0.0)
+    return ProjectionGeometry(*where, fan.beam, fan.source, fan.detector), along
 
 
 def simulate(
@@ -74,11 +101,16 @@ def simulate(
     return Sinogram(data, geometry, truth.affine, axis, held, mu_water, warnings, truth.source)
 
 
-def compare(images: Mapping[str, NDArray[np.float32]], truth: NDArray[np.float32]) -> dict[str, Any]:
-    """PSNR, SSIM and mean HU error of ``images`` (HU) by name, against ``truth``; PSNR and HU error in the body too."""
+def compare(
+    images: Mapping[str, NDArray[np.float32]], truth: NDArray[np.float32], normals: Mapping[str, int] | None = None
+) -> dict[str, Any]:
+    """PSNR, SSIM and mean HU error of ``images`` (HU) by name, against ``truth``; PSNR and HU error in the body too.
+
+    ``normals``: planes by the array axis that each is normal to; then both figures of every plane's slices as well.
+    """
     above = truth - np.float32(VACUUM)
     reach, body = data_range(above), foreground(above)
-    figures = {}
+    figures: dict[str, dict[str, Any]] = {}
     for name, image in images.items():
         found = image - np.float32(VACUUM)
         figures[name] = {
@@ -87,12 +119,24 @@ def compare(images: Mapping[str, NDArray[np.float32]], truth: NDArray[np.float32
             "ssim": ssim(found, above, reach) if min(truth.shape) >= 11 else None,
             "hu_error": float(np.abs(image - truth)[body].mean(dtype=np.float64)),
         }
+        if normals is not None:
+            figures[name]["planes"] = _planes(found, above, reach, normals)
     return {
         "protocol": "HU above vacuum; range: 99.9th percentile of the truth; SSIM 3-D, sigma 1.5; mean absolute HU "
         "error in the body (above 10 % of the range)",
         "range": reach,
         "methods": figures,
     }
+
+
+def _planes(
+    found: NDArray[np.float32], above: NDArray[np.float32], reach: float, normals: Mapping[str, int]
+) -> dict[str, dict[str, float | None]]:
+    """Means over the slices of each plane; no SSIM of slices that are smaller than its window."""
+    large = min(found.shape) >= 11
+    similar = plane_ssim(found, above, reach, normals) if large else dict.fromkeys(normals, None)
+    decibels = plane_psnr(found, above, reach, normals)
+    return {name: {"psnr": _finite(decibels[name]), "ssim": similar[name]} for name in normals}
 
 
 def _finite(value: float) -> float | None:

@@ -9,7 +9,7 @@ from voxprior.errors import InputError
 from voxprior.io.background import estimate_background_noise
 from voxprior.jobs.options import SrOptions
 from voxprior.jobs.plan import plan
-from voxprior.jobs.slices import understand
+from voxprior.jobs.slices import stated_thickness, understand
 from voxprior.volume import SliceGeometry, Volume
 
 TOWARDS = {"L": "left", "R": "right", "A": "anterior", "P": "posterior", "S": "superior", "I": "inferior"}
@@ -59,7 +59,9 @@ def _axes(volume: Volume) -> list[str]:
 def _slices(volume: Volume, g: SliceGeometry, options: SrOptions) -> list[str]:
     profile = g.profile if isinstance(g.profile, str) else f"{len(g.profile)} samples"
     between = "no gap" if abs(g.gap) < 1e-6 else f"gap {g.gap:.4g} mm" if g.gap > 0 else f"overlap {-g.gap:.4g} mm"
-    assumed = " (assumed: the image does not say)" if options.thickness is None and options.gap is None else ""
+    said = options.thickness is not None or options.gap is not None
+    header = stated_thickness(volume, options) is not None
+    assumed = "" if said else " (as the header says)" if header else " (assumed: the image does not say)"
     need = plan(g, (volume.data.shape[0], volume.data.shape[1], volume.data.shape[2]), options)
     return [
         f"slices: {g.count} along {'ijk'[g.axis]}, centres {g.spacing:.4g} mm apart, {g.thickness:.4g} mm thick, "

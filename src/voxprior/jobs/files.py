@@ -7,13 +7,16 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from voxprior.io.names import result_suffix
 from voxprior.io.outputs import Transaction, sidecar_path
 from voxprior.jobs.request import Request
 from voxprior.methods.result import Progress
 from voxprior.report.html import Entry, page
+
+if TYPE_CHECKING:
+    from voxprior.report.scene import Scene
 
 MAPS = "std|interval|invented|input|phase|certificate|sample-[0-9]{2}|step-[0-9]{5,}"
 
@@ -22,16 +25,20 @@ Asked = TypeVar("Asked", bound=Request)
 
 @dataclass(frozen=True)
 class Written:
-    """An output that is complete on the disk: the image, its sidecar's values, its preview (a PNG)."""
+    """An output that is complete on the disk: the image, its sidecar's values, its preview (a PNG).
+
+    ``scene``: what a report shows of it, if one was asked for.
+    """
 
     target: Path
     values: Mapping[str, Any]
     picture: bytes
+    scene: Scene | None = None
 
     @property
     def entry(self) -> Entry:
         """What a report says of it."""
-        return Entry(self.target.name, self.values, self.picture)
+        return Entry(self.target.name, self.values, self.picture, self.scene)
 
 
 @dataclass(frozen=True)
@@ -67,10 +74,10 @@ def publish(
     return written
 
 
-def write_report(report: Path, force: bool, entries: Sequence[Entry]) -> None:
-    """Write the page of a batch, atomically."""
+def write_report(report: Path, force: bool, entries: Sequence[Entry], failures: Mapping[str, str]) -> None:
+    """Write the page of a batch, atomically; ``failures``: names of scans without a result, and why."""
     with Transaction(force) as out:
-        out.path(report).write_text(page(entries), encoding="utf-8")
+        out.path(report).write_text(page(entries, failures), encoding="utf-8")
 
 
 def _earlier_maps(target: Path) -> list[Path]:

@@ -14,6 +14,7 @@ from voxprior.jobs.files import Written, publish
 from voxprior.jobs.generate_request import GenerateRequest, Prepared
 from voxprior.jobs.job import Run, peak_memory, run_method
 from voxprior.jobs.options import GenerateOptions
+from voxprior.jobs.scenes import made_scene
 from voxprior.jobs.sidecar import sidecar
 from voxprior.jobs.snapshots import write_snapshots
 from voxprior.methods.result import Progress, Result
@@ -99,4 +100,5 @@ def _write(prepared: Prepared, out: Transaction, progress: Progress | None) -> W
     values = sidecar("generate", made, request.options, {"residual": None}, [], names)
     values["certificate"], values["certificate_reason"] = None, REASON
     write_json(out.path(sidecar_path(target)), values)
-    return Written(target, values, picture)
+    scene = None if request.report is None else made_scene(made.volumes)
+    return Written(target, values, picture, scene)

@@ -12,7 +12,7 @@ from voxprior.errors import InputError
 from voxprior.io.names import image_suffix
 from voxprior.io.outputs import sibling, sidecar_path
 from voxprior.jobs.options import GenerateOptions, require_method
-from voxprior.jobs.request import Request, require_outputs
+from voxprior.jobs.request import Request, require_outputs, require_report_name
 
 SMALLEST, LARGEST = 8, 256
 """Least voxels along an axis, and the side of the largest cube."""
@@ -38,6 +38,7 @@ def prepare(request: GenerateRequest) -> Prepared:
     """Check everything about ``request``; raises :class:`InputError` for what the user can mend."""
     options = request.options
     require_method("generate", options)
+    require_report_name(request.report)
     image_suffix(request.target)
     if min(options.shape) < SMALLEST or np.prod(options.shape) > LARGEST**3:
         raise InputError(

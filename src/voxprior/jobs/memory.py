@@ -66,7 +66,7 @@ def restore(
         first = error.errors()[0]
         raise InputError(f"option {'.'.join(map(str, first['loc']))}: {first['msg']}; see voxprior sr --help") from None
     require_method(job, parsed)
-    volume, wrap = _taken(image, affine, voxel_size)
+    volume, wrap = taken(image, affine, voxel_size)
     restored = restore_slices(volume, parsed, progress)
     return _given(restored, sidecar("sr", restored, parsed, _certificate(restored)), wrap)
 
@@ -99,7 +99,7 @@ def _given(restored: Restored, values: Mapping[str, Any], wrap: Wrap) -> Restora
     )
 
 
-def _taken(
+def taken(
     image: Any, affine: NDArray[np.float64] | None, voxel_size: tuple[float, float, float] | None
 ) -> tuple[Volume, Wrap]:
     """``image`` as a volume, and how to make its kind of image of a volume."""

@@ -37,6 +37,23 @@ class SharedOptions(BaseModel):
     threads: int | None = Field(default=None, ge=1, le=1024, description="Processor threads; all by default.")
 
 
+class DicomOptions(BaseModel):
+    """Options of images that come from DICOM, and go there."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    dicom: bool = Field(
+        default=False, description="Write a DICOM series into the folder OUT, derived from the one that was given."
+    )
+    series: str | None = Field(
+        default=None, description="Which series of a DICOM folder or zip: its number or UID; needed if it has several."
+    )
+    uids: Literal["new", "content"] = Field(
+        default="new",
+        description="UIDs of what is written as DICOM: new ones, or the same for the same input, settings and result.",
+    )
+
+
 class PlaneOptions(SharedOptions):
     """Options of jobs whose images are volumes, for TPDM."""
 

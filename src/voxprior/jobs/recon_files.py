@@ -17,12 +17,14 @@ from voxprior.io.kspace_certificate import kspace_certificate
 from voxprior.io.names import COMPLEX_SUFFIXES, complex_suffix
 from voxprior.io.outputs import Transaction, sibling, sidecar_path, write_json
 from voxprior.io.reconstructions import COMPLEX, INTERVAL, RECONSTRUCTION, image_digest, write_array
+from voxprior.io.scans import input_names
 from voxprior.jobs.acquire import Acquired, acquire, receiver
 from voxprior.jobs.files import Files, Written, publish
 from voxprior.jobs.job import part_of, together
 from voxprior.jobs.recon import image_place, reconstruct_slice, reconstruct_stack
 from voxprior.jobs.recon_request import Prepared, ReconRequest, arrays_path, maps_of, prepare, sampling
 from voxprior.jobs.recon_stack import Stack
+from voxprior.jobs.scenes import kspace_scene
 from voxprior.jobs.sidecar import sidecar
 from voxprior.jobs.snapshots import write_snapshots
 from voxprior.methods.result import Progress
@@ -68,13 +70,16 @@ def _restore(prepared: Prepared, out: Transaction, target: Path, progress: Progr
     certificate = _certificate(prepared, stack, held.digests, out)
     if prepared.measured is not None:
         names.append(prepared.measured)
-    inputs = [path.name for path in prepared.inputs]
+    inputs = input_names(prepared.inputs)
     values = sidecar("recon", stack, prepared.options, certificate, inputs, [path.name for path in names])
     values["acceleration"] = stack.acceleration
     if prepared.request.simulate:
         values["comparison"] = stack.comparison(prepared.options.method)
     write_json(out.path(sidecar_path(target)), values)
-    return Written(target, values, picture)
+    scene = None
+    if prepared.request.report is not None:
+        scene = kspace_scene(stack.pictures, stack.shown_invented, certificate["residual_per_coil"])
+    return Written(target, values, picture, scene)
 
 
 def _certificate(prepared: Prepared, stack: Stack, digests: Mapping[str, str], out: Transaction) -> dict[str, Any]:

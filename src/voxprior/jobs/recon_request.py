@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from voxprior.errors import InputError
+from voxprior.io.dicom import is_dicom
 from voxprior.io.kspace.file import Bool, Complex, KspaceFile
 from voxprior.io.kspace.hdf5 import h5py
 from voxprior.io.kspace.maps import read_maps
@@ -69,7 +70,7 @@ def prepare(request: ReconRequest) -> Prepared:
     inputs = _inputs(request)
     require_outputs(request, inputs, outputs_of(request, options))
     images = request.simulate and is_image(request.source)
-    kspace = simulated_kspace(request.source) if images else open_kspace(request.source)
+    kspace = simulated_kspace(request.source, request.dicom.series) if images else open_kspace(request.source)
     try:
         if options.coils is not None and options.coils > kspace.coils:
             raise InputError(f"--coils {options.coils} is more than the {kspace.coils} coils of the data; give fewer")
@@ -165,7 +166,7 @@ def resolved(options: ReconOptions, simulate: bool) -> ReconOptions:
 
 def _inputs(request: ReconRequest) -> tuple[Path, ...]:
     source, options = request.source, request.options
-    if source.is_dir():
+    if source.is_dir() and not is_dicom(source):
         found = slice_files(source)
     elif source.suffix.lower() in (".cfl", ".hdr"):
         found = [source.with_suffix(".cfl"), source.with_suffix(".hdr")]

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from voxprior.errors import InputError
+from voxprior.io.dicom import is_dicom
 from voxprior.io.kspace.file import Complex, KspaceFile
 from voxprior.io.names import IMAGE_SUFFIXES
-from voxprior.io.nifti import read_volume
+from voxprior.io.scans import read_scan
 from voxprior.jobs.npy import read_slices
 from voxprior.metrics import fastmri
 from voxprior.metrics.protocols import WINDOW
@@ -21,7 +22,9 @@ from voxprior.volume import Volume, thick_axis
 
 
 def is_image(source: Path) -> bool:
-    """Whether ``source`` is an image, or a folder of .npy slices, and not k-space."""
+    """Whether ``source`` is an image, a DICOM series or a folder of .npy slices, and not k-space."""
+    if is_dicom(source):
+        return True
     if source.is_dir():
         return any(path.suffix == ".npy" for path in source.iterdir())
     return source.name.lower().endswith(IMAGE_SUFFIXES)
@@ -33,12 +36,12 @@ def require_window(kspace: KspaceFile) -> None:
         raise InputError(f"slices of {kspace.shape} are too small to be compared; give at least {WINDOW} pixels")
 
 
-def simulated_kspace(source: Path) -> KspaceFile:
+def simulated_kspace(source: Path, series: str | None = None) -> KspaceFile:
     """The k-space that one uniform coil would measure of the image ``source``, slice by slice, without noise.
 
     Slices are normal to the coarsest axis, or to k when none is. Raises :class:`InputError` as the reader does.
     """
-    volume = read_slices(source) if source.is_dir() else read_volume(source)
+    volume = read_slices(source) if source.is_dir() and not is_dicom(source) else read_scan(source, series)
     try:
         axis = thick_axis(volume.spacing)
     except InputError:

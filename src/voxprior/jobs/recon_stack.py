@@ -201,6 +201,12 @@ class Stack:
         z = self.shape[0] // 2
         return plain[z], image[z], unexplained[z], None if std is None else std[z]
 
+    @property
+    def shown_invented(self) -> Complex:
+        """What the data of the middle slice do not determine, (y, x)."""
+        part: Complex = self._found["invented"][self.middle]
+        return part if len(self.shape) == 2 else part[self.shape[0] // 2]
+
     def comparison(self, method: str) -> dict[str, Any]:
         """Figures against the references of a simulation."""
         plain, truth, squares = (

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from voxprior.errors import InputError
-from voxprior.io.names import shown
+from voxprior.io.dicom import is_dicom, require_folder
+from voxprior.io.names import IMAGE_SUFFIXES, image_suffix, shown
 from voxprior.io.outputs import Transaction
-from voxprior.jobs.options import SharedOptions
+from voxprior.jobs.options import DicomOptions, SharedOptions
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,7 @@ class Request:
     """One restoration: ``source`` to ``target``.
 
     ``simulate``: the source is complete, and is to be degraded first. ``report``: HTML page to write.
+    ``dicom``: which series, and whether the target is a folder for one.
     """
 
     source: Path
@@ -25,11 +27,14 @@ class Request:
     simulate: bool = False
     force: bool = False
     report: Path | None = None
+    dicom: DicomOptions = field(default_factory=DicomOptions, kw_only=True)
 
 
 def is_batch(source: Path, simulate: bool) -> bool:
-    """Whether ``source`` is a folder of scans; with --simulate a folder with .npy slices is one volume."""
-    return source.is_dir() and not (simulate and any(p.suffix == ".npy" for p in source.iterdir()))
+    """Whether ``source`` is a folder of scans; one DICOM series, and .npy slices with --simulate, are one volume."""
+    if not source.is_dir() or (simulate and any(p.suffix == ".npy" for p in source.iterdir())):
+        return False
+    return not is_dicom(source)
 
 
 def require_report_name(report: Path | None) -> None:
@@ -42,6 +47,20 @@ def require_source(source: Path) -> None:
     """Raise :class:`InputError` unless there is something at ``source``."""
     if not source.exists():
         raise InputError(f"{shown(source)}: no such file or folder; check the name")
+
+
+def require_target(request: Request) -> None:
+    """Raise :class:`InputError` unless the target is the name of an image or, with --dicom, a folder for a series."""
+    if not request.dicom.dicom:
+        if is_dicom(request.source) and not request.target.name.lower().endswith(IMAGE_SUFFIXES):
+            name = shown(request.target)
+            raise InputError(f"{name}: not the name of an image (.nii, .nii.gz, .mgz); for a DICOM folder give --dicom")
+        image_suffix(request.target)
+        return
+    if not is_dicom(request.source):
+        name = shown(request.source)
+        raise InputError(f"{name}: not DICOM; --dicom derives a series from one, leave it out for NIfTI")
+    require_folder(request.target, request.force, [request.source])
 
 
 def require_outputs(request: Request, inputs: Sequence[Path], wanted: Sequence[Path]) -> None:

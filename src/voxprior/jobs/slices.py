@@ -9,16 +9,32 @@ import numpy as np
 from voxprior.errors import InputError
 from voxprior.io.names import shown
 from voxprior.jobs.options import SrOptions
-from voxprior.volume import PROFILES, SliceGeometry, Volume, slice_geometry
+from voxprior.volume import PROFILES, SliceGeometry, Volume, slice_geometry, thick_axis
 
 MAX_SAMPLES = 10_000
+DICOM_AXIS = 2
+"""Slices of a DICOM series follow each other along k."""
 
 
 def understand(volume: Volume, options: SrOptions) -> SliceGeometry:
-    """What ``volume`` measured and the grid to restore, as ``options`` say and :func:`slice_geometry` completes it."""
+    """What ``volume`` measured and the grid to restore, as ``options`` say and :func:`slice_geometry` completes it.
+
+    Where they say neither thickness nor gap, the thickness is that of a DICOM header.
+    """
+    thickness = options.thickness
+    if thickness is None and options.gap is None:
+        thickness = stated_thickness(volume, options)
     return slice_geometry(
-        volume, options.axis, options.spacing, options.thickness, options.gap, read_profile(options.profile)
+        volume, options.axis, options.spacing, thickness, options.gap, read_profile(options.profile)
     )
+
+
+def stated_thickness(volume: Volume, options: SrOptions) -> float | None:
+    """Slice thickness in the header of a DICOM series, mm; None without one, or where slices are another axis."""
+    stated = volume.header.get("thickness")
+    if stated is None:
+        return None
+    return float(stated) if thick_axis(volume.spacing, options.axis) == DICOM_AXIS else None
 
 
 def read_profile(profile: str) -> str | tuple[float, ...]:

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from voxprior.errors import InputError
-from voxprior.io.names import image_suffix, shown
-from voxprior.io.nifti import read_frames
+from voxprior.io.dicom import is_dicom
+from voxprior.io.names import shown
 from voxprior.io.outputs import sibling, sidecar_path
+from voxprior.io.scans import read_scans
 from voxprior.jobs.npy import read_slices, slice_files
 from voxprior.jobs.options import DEFAULT_METHOD, SrOptions, require_method
-from voxprior.jobs.request import Request, require_outputs, require_report_name, require_source
+from voxprior.jobs.request import Request, require_outputs, require_report_name, require_source, require_target
 from voxprior.jobs.simulate import simulate
 from voxprior.jobs.slices import understand
 from voxprior.volume import Volume
@@ -54,11 +55,13 @@ class Prepared:
 def prepare(request: SrRequest) -> Prepared:
     """Read and check everything about ``request``; raises :class:`InputError` for what the user can mend."""
     _require_sense(request)
-    inputs = tuple(slice_files(request.source)) if request.source.is_dir() else (request.source,)
+    slices = request.source.is_dir() and not is_dicom(request.source)
+    inputs = tuple(slice_files(request.source)) if slices else (request.source,)
     if request.frames is None:  # the outputs are known: refuse them before a large file is read
         require_outputs(request, inputs, outputs_of(request, request.target))
-    volumes = [read_slices(request.source)] if request.source.is_dir() else read_frames(request.source, request.frames)
-    targets = _frame_targets(request.target, volumes)
+    given = request.source, request.frames, request.dicom.series
+    volumes = [read_slices(request.source)] if slices else read_scans(*given)
+    targets = _frame_targets(request.target, volumes, request.dicom.dicom)
     if request.frames is not None:
         require_outputs(request, inputs, [path for target in targets for path in outputs_of(request, target)])
     frames = [_frame(request, *pair) for pair in zip(volumes, targets, strict=True)]
@@ -66,7 +69,9 @@ def prepare(request: SrRequest) -> Prepared:
 
 
 def outputs_of(request: SrRequest, target: Path) -> list[Path]:
-    """Every file that a restoration to ``target`` may write."""
+    """Every file that a restoration to ``target`` may write; a DICOM folder is checked as a whole."""
+    if request.dicom.dicom:
+        return []
     tags = ["std", "interval", "invented"]
     if request.options.mode == "sample" or request.options.method != DEFAULT_METHOD:
         tags += [f"sample-{k + 1:02d}" for k in range(request.options.samples)]
@@ -86,21 +91,24 @@ def _require_sense(request: SrRequest) -> None:
     if request.factor is not None and not request.simulate:
         raise InputError("--factor belongs to --simulate; for measured slices the spacing is that of the image")
     require_source(request.source)
-    if request.source.is_dir() and not request.simulate:
+    if request.source.is_dir() and not request.simulate and not is_dicom(request.source):
         raise InputError(f"{shown(request.source)}: a folder; name an image, or --simulate with .npy slices")
-    image_suffix(request.target)
+    require_target(request)
 
 
-def _frame_targets(target: Path, volumes: Sequence[Volume]) -> list[Path]:
+def _frame_targets(target: Path, volumes: Sequence[Volume], dicom: bool) -> list[Path]:
     """``target`` itself for one frame, ``target_frame-03`` and so on for several."""
     if len(volumes) == 1:
         return [target]
+    if dicom:
+        raise InputError(f"--dicom writes one volume; choose one of the {len(volumes)} frames with --frames")
     return [sibling(target, f"frame-{volume.header['frame']:02d}") for volume in volumes]
 
 
 def _frame(request: SrRequest, volume: Volume, target: Path) -> Frame:
     if request.simulate:
         made = simulate(volume, request.options, request.factor)
-        return Frame(made.measurement, target, made.options, made.truth, sibling(target, "input"))
+        measured = target / "input" if request.dicom.dicom else sibling(target, "input")
+        return Frame(made.measurement, target, made.options, made.truth, measured)
     understand(volume, request.options)
     return Frame(volume, target, request.options)

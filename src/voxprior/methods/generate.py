@@ -6,20 +6,18 @@ from typing import Any, ClassVar
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
-from torch import Tensor
 
 from voxprior.diffusion.noise import Noise
-from voxprior.diffusion.process import White
-from voxprior.diffusion.sample import PREVIOUS, sample, start
+from voxprior.diffusion.sample import PREVIOUS, start
 from voxprior.diffusion.schedule import alternating, ddim, karras, schedule
-from voxprior.diffusion.snapshots import central, watched
 from voxprior.guidance.proximal import unguided
 from voxprior.methods.planes import normals
 from voxprior.methods.result import Progress, Result
+from voxprior.methods.walks import draw
 from voxprior.operators.base import Measurement
 from voxprior.priors.bound import VOXELS_AT_ONCE
 from voxprior.priors.plain import unconditional
-from voxprior.priors.weights import DEFAULT, Weights, load
+from voxprior.priors.weights import DEFAULT, Shelf
 
 LAST_SIGMA = 0.01
 """Last noise level before zero, on the priors' scale."""
@@ -52,7 +50,7 @@ class Generate:
     citation = "Voxprior: this package."
 
     def __init__(self) -> None:
-        self._loaded: dict[tuple[str, str], Weights] = {}
+        self._weights = Shelf()
 
     def __call__(
         self, measurement: Measurement, options: Any, rng: Noise, progress: Progress | None = None
@@ -67,30 +65,22 @@ class Generate:
         ]
         # Noise that is drawn anew on the way mends what one plane did against the others; the ODE would keep it.
         steps = schedule(karras(options.steps, priors[0].sigma_range[1], LAST_SIGMA), ddim(1.0), alternating(3))
-        total, samples, shots = options.samples * len(steps), [], dict[int, tuple[Tensor, ...]]()
-        for number in range(options.samples):
-            process = White(first=number)
-            state = start(like, steps, process, rng)
-            states = sample(unguided(priors), state, steps, process, rng)
-            for state in watched(states, options.snapshots if number == 0 else None, central(shots)):
-                if progress is not None:
-                    progress(number * len(steps) + state.index, total)
-            samples.append(state.memory[PREVIOUS][0].cpu())
-        stack = torch.stack(samples)
-        return Result(
-            stack.mean(0),
-            samples=stack,
-            calls=total,
-            weights={"name": weights.name, "sha256": weights.sha256},
-            snapshots=shots,
+        drawn = draw(
+            unguided(priors),
+            steps,
+            lambda process: start(like, steps, process, rng),
+            lambda state: state.memory[PREVIOUS][0].cpu(),
+            options,
+            rng,
+            progress,
         )
-
-    def _weights(self, name: str, device: str) -> Weights:
-        if (name, device) not in self._loaded:
-            weights = load(name)
-            weights.prior.to(device)
-            self._loaded[name, device] = weights
-        return self._loaded[name, device]
+        return Result(
+            drawn.samples.mean(0),
+            samples=drawn.samples,
+            calls=drawn.calls,
+            weights={"name": weights.name, "sha256": weights.sha256},
+            snapshots=drawn.snapshots,
+        )
 
 
 voxprior = Generate()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -13,15 +12,15 @@ from voxprior.diffusion.noise import Noise
 from voxprior.diffusion.process import White
 from voxprior.diffusion.sample import PREVIOUS, State, sample, start
 from voxprior.diffusion.schedule import Step, alternating, dpm_2m, karras, log_uniform, schedule
-from voxprior.diffusion.snapshots import central, watched
 from voxprior.errors import InputError
 from voxprior.guidance.proximal import consensus, noise_std, proximal
 from voxprior.methods.result import Progress, Result
+from voxprior.methods.walks import draw, precision
 from voxprior.operators.base import Measurement
 from voxprior.operators.fourier import Fourier
 from voxprior.priors.complex import ComplexDenoiser, Explained, explain
 from voxprior.priors.denoiser import SlicePrior
-from voxprior.priors.weights import Weights, load
+from voxprior.priors.weights import Shelf
 
 WEIGHTS = "head-kspace"
 MEAN_START, LAST_LEVEL = 4.0, 0.3
@@ -65,7 +64,7 @@ class Kspace:
     citation = "Voxprior: this package."
 
     def __init__(self) -> None:
-        self._loaded: dict[tuple[str, str], Weights] = {}
+        self._weights = Shelf()
 
     def __call__(
         self, measurement: Measurement, options: Any, rng: Noise, progress: Progress | None = None
@@ -75,7 +74,7 @@ class Kspace:
         if not isinstance(operator, Fourier):
             raise InputError("method voxprior of recon takes k-space; give a k-space file, or another job")
         weights = self._weights(options.weights, options.device)
-        with _precision(options), torch.no_grad():
+        with precision(options), torch.no_grad():
             given = explain(measurement)
             problem = Problem(weights.prior, measurement, given)
             found = (problem.mean if options.mode == "mean" else problem.sample)(options, rng, progress)
@@ -88,13 +87,6 @@ class Kspace:
                 "expected_error_of_start": given.spread,
             },
         )
-
-    def _weights(self, name: str, device: str) -> Weights:
-        if (name, device) not in self._loaded:
-            weights = load(name)
-            weights.prior.to(device)
-            self._loaded[name, device] = weights
-        return self._loaded[name, device]
 
 
 class Problem:
@@ -135,33 +127,26 @@ class Problem:
         grid = karras(options.steps, WARM_START * spread, LAST_SIGMA * spread)
         steps = schedule(grid, dpm_2m, alternating(len(self.priors)))
         guided = proximal(self.priors, self.measurement, self.priors[0].prior.config.image_std * self.given.scale)
-        total, samples, shots = options.samples * len(steps), [], dict[int, tuple[Tensor, ...]]()
-        for k in range(options.samples):
-            process = White(first=k)
-            state = start(self.given.m, steps, process, rng)
-            states = sample(guided, state, steps, process, rng)
-            for state in watched(states, options.snapshots if k == 0 else None, central(shots)):
-                if progress is not None:
-                    progress(k * len(steps) + state.index, total)
-            samples.append(self._matched(state.memory[PREVIOUS])[0])
-        stack = torch.stack(samples)
-        calls = total
-        if len(samples) > 1:
+        drawn = draw(
+            guided,
+            steps,
+            lambda process: start(self.given.m, steps, process, rng),
+            lambda state: self._matched(state.memory[PREVIOUS])[0],
+            options,
+            rng,
+            progress,
+        )
+        stack, calls = drawn.samples, drawn.calls
+        if len(stack) > 1:
             std = torch.view_as_real(stack).std(dim=0, correction=1).square().mean(-1).sqrt()
         else:
             std = self._std(stack)
             calls += 1
-        return {"mean": stack.mean(0), "std": std, "samples": stack, "calls": calls, "snapshots": shots}
+        return {"mean": stack.mean(0), "std": std, "samples": stack, "calls": calls, "snapshots": drawn.snapshots}
 
     def _matched(self, x: Tensor) -> Tensor:
         """The nearest image that explains the data exactly, where their noise is negligible; else x."""
         return self.measurement.operator.prox(x, self.measurement.y, 0.0) if self.hard else x
-
-
-def _precision(options: Settings) -> AbstractContextManager[Any]:
-    if options.precision == "float32":
-        return nullcontext()
-    return torch.autocast(torch.device(options.device).type, torch.bfloat16)
 
 
 voxprior = Kspace()

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar, Literal
 
-import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from voxprior.diffusion.noise import Noise
-from voxprior.diffusion.process import White
-from voxprior.diffusion.sample import PREVIOUS, sample, start
+from voxprior.diffusion.sample import PREVIOUS, start
 from voxprior.diffusion.schedule import alternating, dpm_2m, karras, schedule
-from voxprior.diffusion.snapshots import central, watched
 from voxprior.errors import InputError
 from voxprior.guidance.proximal import noise_std, posterior_variance, proximal
 from voxprior.methods.result import Progress, Result
+from voxprior.methods.walks import draw, precision
 from voxprior.operators.base import Measurement
 from voxprior.operators.separable import EXACT_CONDITION, Separable
 from voxprior.priors.bound import VOXELS_AT_ONCE, BoundPrior
-from voxprior.priors.weights import DEFAULT, Weights, load
+from voxprior.priors.weights import DEFAULT, Shelf
 
 WARM_START = 10.0
 """First noise level of a run, in units of the expected error of the interpolated measurement."""
@@ -59,7 +56,7 @@ class Voxprior:
     citation = "Voxprior: this package."
 
     def __init__(self) -> None:
-        self._loaded: dict[tuple[str, str], Weights] = {}
+        self._weights = Shelf()
 
     def __call__(
         self, measurement: Measurement, options: Any, rng: Noise, progress: Progress | None = None
@@ -71,7 +68,7 @@ class Voxprior:
         weights = self._weights(options.weights, options.device)
         voxels = VOXELS_AT_ONCE if options.memory is None else options.memory * 2**20 // BYTES_A_VOXEL
         bound = BoundPrior(weights.prior, _moved(measurement, options.device), voxels)
-        with _precision(options):
+        with precision(options):
             run = self._mean if options.mode == "mean" else self._sample
             result = run(bound, measurement, options, rng, progress)
         exact = operator.condition < EXACT_CONDITION
@@ -83,14 +80,6 @@ class Voxprior:
             **{**result, "weights": {"name": weights.name, "sha256": weights.sha256}, "warnings": warning},
             notes={"mode": options.mode, "projection": "exact" if exact else "proximal"},
         )
-
-    def _weights(self, name: str, device: str) -> Weights:
-        """Weights, read once for a batch of scans."""
-        if (name, device) not in self._loaded:
-            weights = load(name)
-            weights.prior.to(device)
-            self._loaded[name, device] = weights
-        return self._loaded[name, device]
 
     def _mean(
         self, bound: BoundPrior, measurement: Measurement, options: Settings, rng: Noise, progress: Progress | None
@@ -109,23 +98,23 @@ class Voxprior:
         grid = karras(options.steps, WARM_START * spread, LAST_SIGMA * spread)
         steps = schedule(grid, dpm_2m, alternating(len(priors)))
         guided = proximal(priors, bound.measurement, spread)
-        total, samples, shots = options.samples * len(steps), [], dict[int, tuple[Tensor, ...]]()
-        keep = central(shots)
-        for k in range(options.samples):
-            process = White(first=k)
-            state = start(bound.m, steps, process, rng)
-            states = sample(guided, state, steps, process, rng)
-            for state in watched(states, options.snapshots if k == 0 else None, lambda i, x: keep(i, bound.leave(x))):
-                if progress is not None:
-                    progress(k * len(steps) + state.index, total)
-            samples.append(_consistent(bound.leave(state.memory[PREVIOUS]).cpu(), measurement)[0])
-        stack, calls = torch.stack(samples), total
-        if len(samples) > 1:
+        drawn = draw(
+            guided,
+            steps,
+            lambda process: start(bound.m, steps, process, rng),
+            lambda state: _consistent(bound.leave(state.memory[PREVIOUS]).cpu(), measurement)[0],
+            options,
+            rng,
+            progress,
+            bound.leave,
+        )
+        stack, calls = drawn.samples, drawn.calls
+        if len(stack) > 1:
             std = stack.std(dim=0, correction=1)
         else:  # one sample has no spread of its own: the variance head gives it, for a pass a plane
             _, predicted, extra = bound.mean()
-            std, calls = bound.leave(predicted).cpu()[0], total + extra
-        return {"mean": stack.mean(0), "std": std, "samples": stack, "calls": calls, "snapshots": shots}
+            std, calls = bound.leave(predicted).cpu()[0], calls + extra
+        return {"mean": stack.mean(0), "std": std, "samples": stack, "calls": calls, "snapshots": drawn.snapshots}
 
 
 def _consistent(x: Tensor, measurement: Measurement) -> Tensor:
@@ -140,12 +129,6 @@ def _consistent(x: Tensor, measurement: Measurement) -> Tensor:
 
 def _moved(measurement: Measurement, device: str) -> Measurement:
     return Measurement(measurement.operator, measurement.y.to(device), measurement.sigma, measurement.affine)
-
-
-def _precision(options: Settings) -> AbstractContextManager[Any]:
-    if options.precision == "float32":
-        return nullcontext()
-    return torch.autocast(torch.device(options.device).type, torch.bfloat16)
 
 
 voxprior = Voxprior()

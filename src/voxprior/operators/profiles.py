@@ -35,8 +35,8 @@ def slice_matrix(g: SliceGeometry) -> Array:
     """
     edges = fine_centres(g)[None, :] - slice_centres(g)[:, None]
     half = g.fine_spacing / 2
-    cumulative = _cumulative(g.profile, g.thickness)
-    weights = cumulative(edges + half) - cumulative(edges - half)
+    below = cumulative(g.profile, g.thickness)
+    weights = below(edges + half) - below(edges - half)
     return np.asarray(weights / weights.sum(axis=1, keepdims=True), dtype=np.float64)
 
 
@@ -72,7 +72,7 @@ def gaussian_process_matrix(g: SliceGeometry, length: float, noise: float) -> tu
     return np.asarray(gain), np.asarray(np.sqrt(np.maximum(variance, 0)))
 
 
-def _cumulative(profile: str | tuple[float, ...], width: float) -> Callable[[Array], Array]:
+def cumulative(profile: str | tuple[float, ...], width: float) -> Callable[[Array], Array]:
     """Integral of the unit-area profile from minus infinity to u (mm)."""
     if profile == "box":
         return lambda u: np.clip(u / width + 0.5, 0, 1)

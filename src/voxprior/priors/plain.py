@@ -7,6 +7,8 @@ the expected error, as it was trained for.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,11 +16,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from voxprior.diffusion.denoiser import Cotangent, Denoiser
 from voxprior.diffusion.parameterisation import Rescaled
 from voxprior.priors.bound import VOXELS_AT_ONCE, Frame, frame
 from voxprior.priors.complex import describe_coils
 from voxprior.priors.condition import describe
-from voxprior.priors.denoiser import SlicePrior
+from voxprior.priors.denoiser import Denoised, SlicePrior
 from voxprior.priors.planes import SlabDenoiser, Slabs, slicewise
 
 UNPLACED = Frame((), (0, 1, 2), (1.0, 1.0, 1.0), True)
@@ -28,6 +31,27 @@ UNPLACED = Frame((), (0, 1, 2), (1.0, 1.0, 1.0), True)
 def is_complex(prior: SlicePrior) -> bool:
     """Whether the prior is of complex slices, whose two parts are the slab, and not of real ones."""
     return prior.config.slab == 2 and prior.config.halo == 0
+
+
+@dataclass(frozen=True)
+class Single:
+    """The denoiser of slices x (sample, row, column) from one of volumes (sample, 1, row, column)."""
+
+    denoiser: Denoiser
+
+    @property
+    def sigma_range(self) -> tuple[float, float]:
+        """As that of the volumes."""
+        return self.denoiser.sigma_range
+
+    def __call__(self, x: Tensor, sigma: float) -> Tensor:
+        """D of x (sample, row, column)."""
+        return self.denoiser(x[:, None], sigma)[:, 0]
+
+    def pullback(self, x: Tensor, sigma: float, cotangent: Cotangent) -> tuple[Tensor, Tensor]:
+        """(D, J' cotangent(D))."""
+        d, gradient = self.denoiser.pullback(x[:, None], sigma, lambda d: cotangent(d[:, 0])[:, None])
+        return d[:, 0], gradient[:, 0]
 
 
 def unconditional(
@@ -45,17 +69,45 @@ def unconditional(
     percentile of the foreground). ``voxels``: slice voxels of one network call. Complex volumes for a prior of complex
     slices, real ones for the others.
     """
-    rows = 0 if normal != 0 else 1
-    config, area = prior.config, math.prod(shape) // shape[normal]
     if is_complex(prior):
-        slabs, denoise = Slabs(normal, rows), _complex(prior)
+        slabs, denoise = Slabs(normal, 0 if normal != 0 else 1), _complex(prior)
     else:
-        slabs, denoise = Slabs(normal, rows, config.slab, config.halo), _real(prior, normal, rows, affine)
+        slabs, denoise = _real(prior, normal, affine, _mean)
+    return _volumes(prior, shape, slabs, denoise, scale, voxels)
+
+
+def deviation(
+    prior: SlicePrior,
+    shape: tuple[int, ...],
+    normal: int,
+    affine: NDArray[np.float64] | None = None,
+    scale: float = 1.0,
+    voxels: int = VOXELS_AT_ONCE,
+) -> Rescaled:
+    """The std of x0 about D(x, sigma), where :func:`unconditional` gives D; of real slices."""
+    return _volumes(prior, shape, *_real(prior, normal, affine, _std), scale, voxels)
+
+
+def _volumes(
+    prior: SlicePrior, shape: tuple[int, ...], slabs: Slabs, denoise: SlabDenoiser, scale: float, voxels: int
+) -> Rescaled:
+    config, area = prior.config, math.prod(shape) // shape[slabs.axis]
     batch = max(1, voxels // (area * config.slab))
     return Rescaled(slicewise(denoise, slabs, (config.sigma_min, config.sigma_max), batch), scale)
 
 
-def _real(prior: SlicePrior, normal: int, rows: int, affine: NDArray[np.float64] | None) -> SlabDenoiser:
+def _mean(found: Denoised) -> Tensor:
+    return found.mean
+
+
+def _std(found: Denoised) -> Tensor:
+    return found.std
+
+
+def _real(
+    prior: SlicePrior, normal: int, affine: NDArray[np.float64] | None, part: Callable[[Denoised], Tensor]
+) -> tuple[Slabs, SlabDenoiser]:
+    rows = 0 if normal != 0 else 1
     place = UNPLACED if affine is None else frame(affine)
     columns = 3 - normal - rows
     plane = None if place.oblique else (place.world[rows], place.world[columns])
@@ -67,9 +119,9 @@ def _real(prior: SlicePrior, normal: int, rows: int, affine: NDArray[np.float64]
         x = slabs.flip(turned)
         phase = torch.zeros(1, 2, x.shape[2], dtype=x.dtype, device=x.device)
         m = torch.zeros(1, dtype=x.dtype, device=x.device).expand(x.shape)
-        return _ask(prior, x, m, phase, sigma, vector).flip(turned)
+        return part(_ask(prior, x, m, phase, sigma, vector)).flip(turned)
 
-    return denoise
+    return Slabs(normal, rows, prior.config.slab, prior.config.halo), denoise
 
 
 def _complex(prior: SlicePrior) -> SlabDenoiser:
@@ -78,15 +130,15 @@ def _complex(prior: SlicePrior) -> SlabDenoiser:
     def denoise(slabs: Tensor, sigma: float, start: list[int], sample: list[int]) -> Tensor:
         x = torch.cat([slabs.real, slabs.imag], dim=1)
         phase = torch.zeros(1, 2, x.shape[2], dtype=x.dtype, device=x.device)
-        mean = _ask(prior, x, torch.zeros_like(x), phase, sigma, vector)
+        mean = _ask(prior, x, torch.zeros_like(x), phase, sigma, vector).mean
         return torch.complex(mean[:, :1], mean[:, 1:])
 
     return denoise
 
 
-def _ask(prior: SlicePrior, x: Tensor, m: Tensor, phase: Tensor, sigma: float, vector: Tensor) -> Tensor:
+def _ask(prior: SlicePrior, x: Tensor, m: Tensor, phase: Tensor, sigma: float, vector: Tensor) -> Denoised:
     n = x.shape[0]
     numbers: list[Any] = [torch.full((n,), v, dtype=x.dtype, device=x.device) for v in (sigma, prior.config.image_std)]
     told = vector.to(x.device, x.dtype).expand(n, -1)
-    mean: Tensor = prior(x, m, phase.expand(n, -1, -1), *numbers, told).mean
-    return mean.to(x.dtype)
+    found: Denoised = prior(x, m, phase.expand(n, -1, -1), *numbers, told)
+    return Denoised(found.mean.to(x.dtype), found.std.to(x.dtype))

@@ -60,6 +60,21 @@ def load(name: str = DEFAULT) -> Weights:
     return Weights(prior.eval().requires_grad_(False), card, str(card["name"]), digest)
 
 
+class Shelf:
+    """Weights by name and device, read once however many scans a method restores."""
+
+    def __init__(self) -> None:
+        self._loaded: dict[tuple[str, str], Weights] = {}
+
+    def __call__(self, name: str, device: str) -> Weights:
+        """See :func:`load`; on ``device``."""
+        if (name, device) not in self._loaded:
+            weights = load(name)
+            weights.prior.to(device)
+            self._loaded[name, device] = weights
+        return self._loaded[name, device]
+
+
 def read_card(path: Path) -> dict[str, Any]:
     """The card of a weight file; raises :class:`InputError` when it is missing or incomplete."""
     try:

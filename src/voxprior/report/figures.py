@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from io import StringIO
 from typing import Any, NamedTuple
 
-import matplotlib
+import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
@@ -19,7 +20,10 @@ from voxprior.volume import Volume
 
 INK = "#123456"
 """Stands for the colour of the page's text, which follows the reader's choice of light or dark."""
-LINES = ("#8a8f98", "#d98200", "#2f86e0", "#2ca36b", "#b35cc4")
+RESULT = "#2f86e0"
+"""Colour of the result."""
+OTHERS = ("#8a8f98", "#d98200", "#2ca36b", "#b35cc4")
+"""Colours of what it is compared with, in order."""
 REACH_MM = 25.0
 """Length of a profile on either side of the edge."""
 INNER = 0.5
@@ -46,7 +50,7 @@ def edge_profile(images: Mapping[str, Volume], std: Volume | None, axis: int | N
     along, point = _edge(view, None if axis is None else _world(result, axis))
     centre = [point[a] * view.spacing[a] + view.spacing[a] / 2 - view.edge(a) for a in range(3)]
     figure, axes = _axes("mm from the edge", "input units")
-    for (title, one), colour in zip(views.items(), LINES, strict=False):
+    for (title, one), colour in zip(views.items(), _colours(len(views)), strict=True):
         line = _line(one, centre, along)
         if one.spacing[along] > 1.5 * view.spacing[along]:
             axes.step(line.place, line.value, where="mid", color=colour, label=title, linewidth=1.3)
@@ -56,8 +60,8 @@ def edge_profile(images: Mapping[str, Volume], std: Volume | None, axis: int | N
         spread = _line(Oriented.of(std), centre, along).value
         line = _line(view, centre, along)
         low, high = line.value - 1.645 * spread, line.value + 1.645 * spread
-        axes.fill_between(line.place, low, high, color=LINES[len(views) - 1], alpha=0.22, linewidth=0, label="90 %")
-    axes.legend(frameon=False, fontsize=9, labelcolor=INK, ncols=len(views) + 1, loc="lower left", bbox_to_anchor=(0, 1))
+        axes.fill_between(line.place, low, high, color=RESULT, alpha=0.22, linewidth=0, label="90 %")
+    _legend(axes)
     return _svg(figure)
 
 
@@ -69,27 +73,37 @@ def slice_profile(images: Mapping[str, Array], std: Array | None) -> str:
     inner = np.zeros(result.shape, dtype=np.float32)
     r, c = (int(n * (1 - INNER) / 2) for n in (rows, columns))
     step = np.abs(np.diff(uniform_filter1d(result, 3, axis=0), axis=1))
-    inner[r : rows - r, c : columns - c - 1] = step[r : rows - r, c : columns - c]
+    inner[r : rows - r, c : columns - c - 1] = step[r : rows - r, c : columns - c - 1]
     row, column = np.unravel_index(int(inner.argmax()), inner.shape)
     figure, axes = _axes("voxels from the edge", "input units")
     place = np.arange(columns) - float(column)
     kept = np.abs(place) <= REACH_MM
-    for (title, image), colour in zip(arrays.items(), LINES[1:], strict=False):
+    for (title, image), colour in zip(arrays.items(), _colours(len(arrays)), strict=True):
         axes.plot(place[kept], image[row][kept], color=colour, label=title, linewidth=1.6)
     if std is not None:
         low, high = result[row] - 1.645 * std[row], result[row] + 1.645 * std[row]
-        axes.fill_between(place[kept], low[kept], high[kept], color=LINES[2], alpha=0.22, linewidth=0, label="90 %")
-    axes.legend(frameon=False, fontsize=9, labelcolor=INK, ncols=4, loc="lower left", bbox_to_anchor=(0, 1))
+        axes.fill_between(place[kept], low[kept], high[kept], color=RESULT, alpha=0.22, linewidth=0, label="90 %")
+    _legend(axes)
     return _svg(figure)
 
 
 def residual_bars(residuals: Sequence[float], what: str) -> str:
     """An SVG with a bar for each of ``residuals`` (parts of the norm of the data), of ``what``: slice, coil, view."""
     figure, axes = _axes(what, "residual")
-    axes.bar(np.arange(len(residuals)), residuals, color=LINES[2], width=0.8)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.bar(np.arange(len(residuals)), residuals, color=RESULT, width=0.8)
     axes.set_ylim(0, 1.1 * max(*residuals, 1e-12))
     axes.ticklabel_format(axis="y", style="sci", scilimits=(-2, 2))
     axes.yaxis.get_offset_text().set_color(INK)
+    return _svg(figure)
+
+
+def dots(values: Sequence[float], across: str, up: str) -> str:
+    """An SVG with a dot for each of ``values``, and a line at their median."""
+    figure, axes = _axes(across, up)
+    axes.plot(np.arange(1, len(values) + 1), values, "o", color=RESULT, markersize=5)
+    axes.axhline(float(np.median(values)), color=INK, linewidth=1, alpha=0.5)
+    axes.set_ylim(0, 1.15 * max(*values, 1e-12))
     return _svg(figure)
 
 
@@ -144,11 +158,20 @@ def _axes(across: str, up: str) -> tuple[Figure, Axes]:
     return figure, axes
 
 
+def _colours(count: int) -> list[str]:
+    """For so many lines, the last that of the result."""
+    return [*(OTHERS[k % len(OTHERS)] for k in range(count - 1)), RESULT]
+
+
+def _legend(axes: Axes) -> None:
+    axes.legend(frameon=False, fontsize=9, labelcolor=INK, ncols=5, loc="lower left", bbox_to_anchor=(0, 1))
+
+
 def _svg(figure: Figure) -> str:
     """The drawing as an element of a page: no XML head, text as text, its ink the colour of the text around it."""
     stream = StringIO()
     FigureCanvasSVG(figure)
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "voxprior"}):
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "voxprior"}):
         figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = stream.getvalue()
     return text[text.index("<svg") :].replace(INK, "currentColor")

@@ -3,59 +3,25 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
+from voxprior import registry
 
-class Entry(NamedTuple):
-    """One restoration: the name of its output, the values of its sidecar, and its preview as PNG."""
+if TYPE_CHECKING:
+    from voxprior.report.scene import Scene
 
-    name: str
-    values: Mapping[str, Any]
-    picture: bytes
+PAGES = Path(__file__).parent / "page"
+"""Templates, style and script of the pages."""
 
-
-TEMPLATE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Voxprior report</title>
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<style>
-body{background:#101114;color:#e8e8ea;font:15px/1.5 system-ui,sans-serif}
-body{margin:2rem auto;max-width:80rem;padding:0 1rem}
-h1{font-weight:500} h2{font-weight:500;margin-top:3rem;overflow-wrap:anywhere}
-h3{font-weight:500;color:#9a9ca3}
-img{max-width:100%;display:block;border-radius:4px} table{border-collapse:collapse;margin:.5rem 0}
-td,th{padding:.15rem .9rem .15rem 0;text-align:left;vertical-align:top;overflow-wrap:anywhere}
-th{color:#9a9ca3;font-weight:400}
-.notice{border-left:3px solid #e0a030;padding:.4rem .8rem;background:#1b1a16} .warning{color:#f0b860}
-</style></head><body>
-<h1>Voxprior report</h1>
-<p class="notice">{{ entries[0].values.notice }}</p>
-{% for entry in entries %}{% set v = entry.values %}
-<section><h2>{{ entry.name }}</h2>
-<img alt="preview: what was measured, what was restored, how sure"
- src="data:image/png;base64,{{ entry.picture | base64 }}">
-{% for warning in v.warnings %}<p class="warning">Warning: {{ warning }}</p>{% endfor %}
-<h3>Fit to the measurement</h3>
-<table>{{ row("residual |Ax - y| / |y|", v.residual | short) }}
-{{ row("worst slice", v.certificate.residual_per_slice | max | short) }}
-{{ row("noise", v.certificate.noise | short ~ " (" ~ v.certificate.noise_source ~ ")") }}
-{{ row("output sha256", v.certificate.output_sha256) }}</table>
-{% if v.comparison %}<h3>Against the truth</h3><p>{{ v.comparison.protocol }}</p>
-{% for name, m in v.comparison.methods.items() %}{% if loop.first %}<table><tr><th>method</th>
-{% for key in m %}<th>{{ figures[key] }}</th>{% endfor %}</tr>{% endif %}
-<tr><td>{{ name }}</td>{% for value in m.values() %}<td>{{ value | short }}</td>{% endfor %}</tr>
-{% endfor %}</table>{% endif %}
-<h3>{{ measured[v.job] | default("Slices") }}</h3>
-<table>{% for k, x in v.certificate.operator.items() %}{{ row(k, x | short) }}{% endfor %}</table>
-<h3>Settings</h3><table>{% for k, x in v.settings.items() if x is not none %}{{ row(k, x | short) }}{% endfor %}</table>
-<h3>Run</h3><table>{{ row("seconds", v.seconds) }}{{ row("network calls", v.network_calls) }}
-{% if v.peak_memory_bytes %}{{ row("peak memory, MB", (v.peak_memory_bytes / 1e6) | int) }}{% endif %}
-{% if v.weights %}{{ row("weights", v.weights.name ~ ", sha256 " ~ v.weights.sha256) }}{% endif %}
-{% for k, x in v.versions.items() %}{{ row(k, x) }}{% endfor %}</table></section>
-{% endfor %}</body></html>
-"""
+TITLE = "Voxprior report"
 
 FIGURES = {
     "psnr": "PSNR, dB",
@@ -69,29 +35,107 @@ FIGURES = {
 MEASURED = {"recon": "K-space", "ct": "X-ray views"}
 """Headings of what was measured, a job; slices by default."""
 
-_ROW = "{% macro row(name, value) %}<tr><th>{{ name }}</th><td>{{ value }}</td></tr>{% endmacro %}"
+class Entry(NamedTuple):
+    """One restoration: the name of its output, the values of its sidecar, its preview as PNG, and what is shown."""
+
+    name: str
+    values: Mapping[str, Any]
+    picture: bytes
+    scene: Scene | None = None
 
 
-def page(entries: Sequence[Entry]) -> str:
-    """The page of ``entries`` (at least one); every text is escaped."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    environment.filters["short"] = _short
-    environment.filters["base64"] = _base64
-    complete = [_complete(entry) for entry in entries]
-    return environment.from_string(_ROW + TEMPLATE).render(entries=complete, figures=FIGURES, measured=MEASURED)
+class _Shown:
+    """A scene as the template wants it: its pictures in base64, cut by cut."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.layers, self.views, self.figures = scene.layers, scene.views, scene.figures
+        images = [k for k, layer in enumerate(scene.layers) if layer.colours == "grey"]
+        self.shown_right = images[-1]  # the result
+        cuts = [[[_base64(png) for png in cut] for cut in view.cuts] for view in scene.views]
+        # Base64 holds no character that could end a script element.
+        self.encoded = Markup(json.dumps(cuts, separators=(",", ":")))
+
+
+def page(entries: Sequence[Entry], failures: Mapping[str, str] | None = None) -> str:
+    """The page of ``entries``; ``failures``: names of scans without a result, and why. Every text is escaped."""
+    shown = [_complete(entry) for entry in entries]
+    script = _text("viewer.js") if any(entry.scene is not None for entry in entries) else ""
+    words = {"figures": FIGURES, "measured": MEASURED, "jobs": registry.JOBS, "card": _card}
+    return render("case.html.j2", TITLE, script, entries=shown, failures=failures or {}, **words)
+
+
+def failure_page(
+    name: str, job: str, error: str, settings: Mapping[str, Any], versions: Mapping[str, str]
+) -> str:
+    """The page of a restoration that did not come to be: why, and what was asked for."""
+    what = registry.JOBS.get(job, job)
+    return render("failure.html.j2", TITLE, name=name, job=what, error=error, settings=settings, versions=versions)
+
+
+def render(template: str, title: str, script: str = "", **values: Any) -> str:
+    """A page of this folder's ``template`` under a policy that lets nothing in: its own script runs, by its digest."""
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    allowed = f"; script-src 'sha256-{digest}'" if script else ""
+    policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'{allowed}"
+    page = _environment().get_template(template)
+    style = Markup(_text("style.css"))
+    return page.render(title=title, policy=Markup(policy), style=style, script=Markup(script), **values)
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(PAGES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters.update(short=_short, base64=_base64, flat=_flat)
+    return environment
+
+
+@cache
+def _text(name: str) -> str:
+    return (PAGES / name).read_text(encoding="utf-8")
 
 
 def _complete(entry: Entry) -> Entry:
-    return entry._replace(values={"comparison": None, "job": "sr", **entry.values})
+    values = {"comparison": None, "job": "sr", "inputs": [], **entry.values}
+    scene: Any = None if entry.scene is None else _Shown(entry.scene)
+    return entry._replace(values=values, scene=scene)
+
+
+def _card(weights: Mapping[str, str]) -> dict[str, Any]:
+    """What the card of bundled weights says, in short; nothing for weights that are not those of the package."""
+    path = registry.WEIGHTS / f"{weights['name']}.json"
+    if weights["name"] not in registry.weight_names():
+        return {}
+    card = json.loads(path.read_bytes())
+    if card.get("sha256") != weights["sha256"]:
+        return {}
+    found = {"licence": card.get("licence"), "intended use": card.get("intended_use"), "network": card.get("kind")}
+    data = card.get("data", {})
+    if "fit" in data:
+        found["trained on"] = f"{len(data['fit'])} subjects ({data.get('licences', 'licences not stated')})"
+    if "modalities" in data:
+        found["contrasts"] = ", ".join(f"{name} {count}" for name, count in data["modalities"].items())
+    trained = card.get("trained_range", {})
+    for key, words in (("slice_distance_mm", "slice distances, mm"), ("voxel_mm", "voxels, mm")):
+        if key in trained:
+            found[words] = " to ".join(f"{v:g}" for v in trained[key])
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _short(value: Any) -> str:
     if isinstance(value, list | tuple):
-        whole = all(isinstance(number, int) for number in value)
-        return " x ".join(map(str, value)) if whole else f"{len(value)} samples"
+        if value and all(isinstance(number, int | float) for number in value) and len(value) <= 6:
+            return " x ".join(f"{number:.4g}" for number in value)
+        return " x ".join(map(str, value)) if all(isinstance(n, int) for n in value) else f"{len(value)} values"
     if isinstance(value, float):
         return f"{value:.4g}"
     return "not known" if value is None else str(value)
+
+
+def _flat(values: Any) -> list[float]:
+    """Numbers, of a list of them or of a list of lists."""
+    return [n for v in values for n in _flat(v)] if isinstance(values, list | tuple) else [float(values)]
 
 
 def _base64(data: bytes) -> str:

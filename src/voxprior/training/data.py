@@ -48,7 +48,8 @@ class Subject:
     def image(self) -> NDArray[np.float32]:
         """The volume with the 99th percentile of its foreground at 1; CT with water at 1; label maps as they are."""
         if self.modality == "CT":
-            return np.clip(self.codes, *WINDOW).astype(np.float32) / np.float32(1000) + np.float32(1)
+            hu: NDArray[np.float32] = np.clip(self.codes, *WINDOW).astype(np.float32)
+            return hu / np.float32(1000) + np.float32(1)
         scale = 1.0 if self.labels else intensity_scale(self.codes)
         return self.codes.astype(np.float32) / np.float32(scale)
 

@@ -140,7 +140,10 @@ class Examples:
             else:
                 subject = self.subjects[int(rng.choice(len(self.subjects), p=self.weight))]
             resampled = rng.random() < c.resampled and not subject.labels
-            slab = self._oblique(subject, rng, c.patch + 32 * fine_rows) if resampled else self._straight(subject, rng, fine_rows)
+            if resampled:
+                slab = self._oblique(subject, rng, c.patch + 32 * fine_rows)
+            else:
+                slab = self._straight(subject, rng, fine_rows)
             if np.mean(slab.image > 0.1) > 0.25:
                 break
         image = slab.image

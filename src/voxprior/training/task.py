@@ -149,8 +149,8 @@ class CtTask:
 
     baseline = "tv"
     protocol = (
-        "slices of the top fifth of the training volume (the same subject), noise-free views over 180 degrees, mean mode;"
-        " range: 99.9th percentile of the truth; dB"
+        "slices of the top fifth of the training volume (the same subject), noise-free views over 180 degrees, mean "
+        "mode; range: 99.9th percentile of the truth; dB"
     )
 
     def __init__(self, config: FitConfig) -> None:

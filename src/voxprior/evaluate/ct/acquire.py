@@ -21,8 +21,8 @@ from voxprior.operators.projection_cache import matrix
 from voxprior.operators.tomography import Tomography, whitened
 from voxprior.volume import Volume
 
-FACING = np.diag([-phantom.PIXEL, phantom.PIXEL, phantom.PIXEL, 1.0])[[1, 0, 2, 3]]
-"""Affine of the phantom: rows towards the front, columns towards the left."""
+FACING = np.array([[0, -1, 0, 0], [-1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1 / phantom.PIXEL]]) * phantom.PIXEL
+"""Affine of the phantom: rows towards the back, columns towards the left."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +59,7 @@ def acquire(data: Path, case: Case) -> Problem:
 
 
 def cut(volume: Volume, slices: int, centre: float) -> Volume:
-    """A block of so many axial slices (all, if there are fewer) about the place ``centre`` from foot (0) to head (1)."""
+    """A block of so many axial slices, or all there are, about the place ``centre`` from foot (0) to head (1)."""
     axis = next(a for a in range(3) if volume.axcodes[a] in "IS")
     count = volume.data.shape[axis]
     slices = min(slices, count)

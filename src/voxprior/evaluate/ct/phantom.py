@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -64,7 +65,8 @@ def views(geometry: ProjectionGeometry, slices: int, parts: Sequence[Ellipsoid] 
     ``u = (t - t0)/s``, gives the mean over a bin.
     """
     angle = np.deg2rad(np.asarray(geometry.angles))[:, None]
-    edges = (np.arange(geometry.bins + 1) - geometry.bins / 2) * geometry.bin_width + geometry.offset
+    at = np.arange(geometry.bins + 1) - geometry.bins / 2
+    edges = np.asarray(at * geometry.bin_width + geometry.offset, dtype=np.float64)
     found = np.zeros((slices, geometry.views, geometry.bins))
     steps = (np.arange(SUBPOINTS) - (SUBPOINTS - 1) / 2) / SUBPOINTS * PIXEL
     for index, height in enumerate(_centres(slices)):
@@ -72,7 +74,7 @@ def views(geometry: ProjectionGeometry, slices: int, parts: Sequence[Ellipsoid] 
             for dz in steps:
                 left = 1 - ((height + dz - e.centre[2]) / e.radii[2]) ** 2
                 if left > 0:
-                    found[index] += e.hu * _shadow(e, np.sqrt(left), angle, edges) / geometry.bin_width
+                    found[index] += e.hu * _shadow(e, math.sqrt(left), angle, edges) / geometry.bin_width
     return found / SUBPOINTS
 
 

@@ -12,12 +12,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from voxprior.diffusion.noise import SeededNoise
 from voxprior.evaluate.calibration import calibrate
 from voxprior.evaluate.contender import Contender, Resolve, network_of, settings_of
 from voxprior.evaluate.recon.acquire import CALIBRATION, SNR, Problem
 from voxprior.evaluate.recon.contenders import recon_method
 from voxprior.evaluate.recon.protocols import PROTOCOL, Case
+from voxprior.evaluate.recon.stack import Stack, reconstruct
 from voxprior.evaluate.record import as_record
 from voxprior.evaluate.store import key_of
 from voxprior.evaluate.yardstick import MemoryPeak
@@ -40,17 +40,18 @@ def case_key(case: Case, method: str, settings: Mapping[str, Any]) -> str:
     return key_of({**parts, "method": method, "settings": dict(settings)})
 
 
-def measure(case: Case, contender: Contender, problem: Problem, resolve: Resolve = recon_method) -> dict[str, Any]:
+def measure(
+    case: Case, contender: Contender, problem: Problem | Stack, resolve: Resolve = recon_method
+) -> dict[str, Any]:
     """Run ``contender`` on ``problem`` as often as the case says, and return the record for the store."""
     method = resolve(contender.method)
     options = method.Options(**contender.options)
     network = network_of(options)
     seconds = []
     for _ in range(case.repeats):
-        measurement = problem.measurement()
         with MemoryPeak() as memory:
             start = time.perf_counter()
-            result: Result = method(measurement, options, SeededNoise(SEED))
+            result = reconstruct(method, options, problem, SEED)
             seconds.append(time.perf_counter() - start)
     figures = {
         **score(result.mean, problem),
@@ -60,15 +61,16 @@ def measure(case: Case, contender: Contender, problem: Problem, resolve: Resolve
         "extra_memory_bytes": memory.extra,
         "network_calls": result.calls,
     }
-    weights = {"name": network.name, "sha256": network.sha256} if network else None
+    weights = {"name": network.name, "sha256": network.sha256} if network else result.weights
     how = {"settings": settings_of(options), "weights": weights}
     return as_record(case, key(case, contender, resolve), contender.label, how, figures)
 
 
-def score(image: Tensor, problem: Problem) -> dict[str, Any]:
-    """Figures of a complex ``image`` (y, x): how it fits the data, and its magnitude beside the truth, if there is one.
+def score(image: Tensor, problem: Problem | Stack) -> dict[str, Any]:
+    """Figures of a complex ``image`` ([slice,] y, x): how it fits the data, and its magnitude beside a truth.
 
-    ``psnr``, ``ssim`` and ``nmse`` are fastMRI's, of the picture and of the object; ``source``: as HFS-SDE has them.
+    ``psnr``, ``ssim`` and ``nmse`` are fastMRI's, of the picture and of the object; ``source``: as HFS-SDE has them,
+    the mean over slices.
     """
     measurement = problem.measurement()
     x = image.detach().cpu().to(torch.complex64)
@@ -90,11 +92,19 @@ def score(image: Tensor, problem: Problem) -> dict[str, Any]:
         **figures,
         **whole._asdict(),
         **{f"{name}_object": value for name, value in inside._asdict().items()},
-        "source": hfs_sde(magnitude, problem.truth)._asdict() if 0 < magnitude.max() < np.inf else None,
+        "source": _source(magnitude, problem.truth),
     }
 
 
-def _uncertainty(result: Result, problem: Problem) -> dict[str, Any]:
+def _source(magnitude: NDArray[np.float32], truth: NDArray[np.float32]) -> dict[str, float] | None:
+    slices = [image.reshape(-1, *truth.shape[-2:]) for image in (magnitude, truth)]
+    if not all(0 < image.max() < np.inf for image in slices[0]):
+        return None
+    found = [hfs_sde(a, b) for a, b in zip(*slices, strict=True)]
+    return {name: float(np.mean([getattr(scores, name) for scores in found])) for name in found[0]._fields}
+
+
+def _uncertainty(result: Result, problem: Problem | Stack) -> dict[str, Any]:
     """Calibration in the object: of the component along the phase of the image, whose mean is the magnitude."""
     if result.std is None and (result.samples is None or len(result.samples) < 2):
         return {}
@@ -119,7 +129,7 @@ def _uncertainty(result: Result, problem: Problem) -> dict[str, Any]:
     return {**figures, "calibration": found.to_dict()}
 
 
-def _everywhere(problem: Problem) -> NDArray[np.bool_]:
+def _everywhere(problem: Problem | Stack) -> NDArray[np.bool_]:
     """Where a coil is sensitive."""
     return np.asarray(np.abs(problem.maps).sum(0) > 0)
 

@@ -30,8 +30,9 @@ SIMULATED = "simulated coils"
 OTHER = "anatomy never trained on"
 TIMED = "15 coils, 320 x 320"
 UNDERSAMPLED = "undersampled by the scanner"
+STACK = "one coil, no noise, stack of slices"
 TUNE = "tune subjects"
-GROUPS = (SIMULATED, REAL, PHASE, OTHER, TIMED)
+GROUPS = (SIMULATED, REAL, PHASE, STACK, OTHER, TIMED)
 """Where a truth is known, in the order of the page."""
 
 
@@ -53,7 +54,15 @@ SAMPLINGS = (
 """Masks of simulated coils and of the real head."""
 RADIAL = Sampling("radial", 8, 24)
 """A mask unlike those of lines and discs, on the real head."""
-ONE_COIL = (Sampling("uniform", 4, 24), Sampling("poisson", 4, 24), Sampling("poisson", 8, 24), SAMPLINGS[-2])
+ONE_COIL = (
+    *(Sampling("uniform", 4, 24), Sampling("poisson", 4, 24), Sampling("poisson", 8, 24)),
+    Sampling("poisson", 24, 16),
+    SAMPLINGS[-2],
+)
+STACKED = (Sampling("poisson", 8, 16), Sampling("poisson", 24, 16))
+"""Masks of stacks: those of compressed sensing, for what looks across the slices."""
+STACK_SLICES, STACK_SUBJECTS, TUNE_SLICES = 16, 2, 3
+"""Slices of a stack, how many subjects (the smallest) have one, and slices on which settings are chosen."""
 SMALL = (Sampling("uniform", 4, 12), Sampling("uniform", 8, 12), Sampling("poisson", 8, 12))
 """Masks of the small matrices of another anatomy."""
 
@@ -63,15 +72,16 @@ class Case:
     """One undersampled slice, without its pixels; equal cases give equal figures.
 
     ``source``: coil images, one complex image, a slice of a volume that gets phase, coils and noise (of a CT volume
-    after windowing), or k-space without a truth. ``direction``: normal of the slice of a volume. ``matrix``: side of
-    the square that a slice is cut or padded to, 0 for none. ``group``: where on the page.
+    after windowing), k-space without a truth, or a stack of ``slices`` of a volume. ``direction``: normal of the slice
+    of a volume. ``matrix``: side of the square that a slice is cut or padded to, 0 for none. ``group``: where on the
+    page.
     """
 
     subject: str
     file: str
     sha256: str
     group: str
-    source: Literal["coils", "complex", "slice", "ct", "kspace"]
+    source: Literal["coils", "complex", "slice", "ct", "kspace", "stack"]
     mask: str = ""
     acceleration: float = 0
     acs: int = 0
@@ -79,6 +89,7 @@ class Case:
     coils: int = 0
     matrix: int = 0
     repeats: int = 1
+    slices: int = 1
 
     @property
     def kind(self) -> str:
@@ -91,19 +102,21 @@ class Case:
         part = Path(self.file).stem.removeprefix(self.subject).strip("_") if self.source == "complex" else ""
         words = f"{self.subject}{' ' + part if part else ''} {self.kind}"
         words += f", {self.coils} coils, {self.matrix} x {self.matrix}" if self.matrix else ""
+        words += f", {self.slices} slices" if self.slices > 1 else ""
         return f"{words} {self.direction}".rstrip()
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields as JSON values."""
-        return asdict(self)
+        """The fields as JSON values; a single slice does not say so, that keys from before there were stacks hold."""
+        return {name: value for name, value in asdict(self).items() if name != "slices" or value > 1}
 
 
 def recon_cases(data: Path) -> list[Case]:
     """Every case with a truth, of the ``test`` split of ``data``/manifest.csv, slice by slice.
 
     Simulated coils on a slice of each test subject, normal to a direction such that both others are fine; real coil
-    images; complex images of one coil; CT slices as another anatomy, with other numbers of coils; and one large slice
-    of 15 coils for the time. Raises :class:`InputError` without test subjects.
+    images; complex images of one coil; stacks of slices as one coil would see them; CT slices as another anatomy, with
+    other numbers of coils; and one large slice of 15 coils for the time. Raises :class:`InputError` without test
+    subjects.
     """
     rows = [row for row in read_manifest(data) if row["split"] == "test"]
     heads = [row for row in rows if row["file"].startswith("test/") and _normal(row)]
@@ -113,6 +126,7 @@ def recon_cases(data: Path) -> list[Case]:
         *(case for row in heads for case in _of_volume(row, SIMULATED, "slice", _normal(row), COILS, SAMPLINGS)),
         *(case for row in _kspace(rows, "multi-coil") for case in _of_kspace(row, REAL, "coils", (*SAMPLINGS, RADIAL))),
         *(case for row in _kspace(rows, "complex") for case in _of_kspace(row, PHASE, "complex", ONE_COIL)),
+        *(case for row in sorted(heads, key=_pixels)[:STACK_SUBJECTS] for case in _stacks(row, STACK, STACK_SLICES)),
         *_other_anatomy(rows),
         _timed(heads),
     ]
@@ -129,10 +143,20 @@ def undersampled_cases(data: Path) -> list[Case]:
 
 
 def _of_volume(
-    row: Row, group: str, source: Literal["slice", "ct"], normal: str, coils: int, samplings: tuple[Sampling, ...]
+    row: Row,
+    group: str,
+    source: Literal["slice", "ct", "stack"],
+    normal: str,
+    coils: int,
+    samplings: tuple[Sampling, ...],
 ) -> Iterator[Case]:
     for s in samplings:
         yield Case(row["subject"], row["file"], row["sha256"], group, source, *s, direction=normal, coils=coils)
+
+
+def _stacks(row: Row, group: str, slices: int) -> Iterator[Case]:
+    for case in _of_volume(row, group, "stack", _normal(row), 1, STACKED):
+        yield replace(case, slices=slices)
 
 
 def _of_kspace(
@@ -187,4 +211,5 @@ def tune_cases(data: Path) -> list[Case]:
     return [
         *(case for row in chosen for case in _of_volume(row, TUNE, "slice", _normal(row), COILS, (*SAMPLINGS, RADIAL))),
         *(case for row in chosen for case in _of_volume(row, TUNE, "slice", _normal(row), 1, ONE_COIL)),
+        *(case for row in chosen for case in _stacks(row, TUNE, TUNE_SLICES)),
     ]

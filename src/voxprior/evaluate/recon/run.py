@@ -12,6 +12,7 @@ from voxprior.evaluate.recon.acquire import Problem, Slice, acquire, undersample
 from voxprior.evaluate.recon.contenders import recon_contenders, recon_method, runs_on
 from voxprior.evaluate.recon.measure import key, measure
 from voxprior.evaluate.recon.protocols import Case, recon_cases, undersampled_cases
+from voxprior.evaluate.recon.stack import Stack, stack
 from voxprior.evaluate.resume import fill, plan
 
 
@@ -35,7 +36,9 @@ def evaluate_recon(
     planned = plan([*recon_cases(data), *undersampled_cases(data)], chosen, runs_on, only)
     full: dict[tuple[str, int], Slice] = {}
 
-    def prepare(case: Case) -> Problem:
+    def prepare(case: Case) -> Problem | Stack:
+        if case.slices > 1:
+            return stack(data, case)
         which = (case.file, case.matrix)
         if which not in full:
             full.clear()  # cases come slice by slice

@@ -19,14 +19,17 @@ from voxprior.evaluate.recon.contenders import (
     MEAN,
     PUBLISHED,
     SHORT,
+    TPDM,
+    TPDM_REAL,
     WAVELET,
     published,
 )
-from voxprior.evaluate.recon.protocols import GROUPS, OTHER, PHASE, REAL, SIMULATED, TIMED, UNDERSAMPLED
+from voxprior.evaluate.recon.protocols import GROUPS, OTHER, PHASE, REAL, SIMULATED, STACK, TIMED, UNDERSAMPLED
 from voxprior.evaluate.statistics import BOOTSTRAP_SUBJECTS, Record, latest, mean_over_subjects, paired
 
+TV_PEER = "BART pics, TV"
 OURS = (MEAN, LONG, FEW, MANY, FOUR)
-DIFFUSION = (*(published(name, SHORT) for name in PUBLISHED), published("hfs-sde", FULL))
+DIFFUSION = (*(published(name, SHORT) for name in PUBLISHED), published("hfs-sde", FULL), TPDM, TPDM_REAL)
 BASELINES = ("zero-filled", "sense", "tv")
 FAMILIES = {
     "uniform": "uniform lines",
@@ -66,6 +69,7 @@ def render(records: Iterable[Record], peers: Iterable[Record] = (), remarks: str
     parts = [
         f"{_HEAD}\n{provenance(own)}\n",
         section(f"Gain over {WAVELET} at R = 8, dB of PSNR (in the object)", _gains(known)),
+        section(f"Gain over {TV_PEER} by one coil, dB of PSNR (in the object)", _one_coil(known)),
         *(text for group in GROUPS if group != TIMED for text in _group(known, group)),
         section("Time: " + TIMED, _times([r for r in known if r["case"]["group"] == TIMED])),
         section("Calibration in the object", _calibration(known)),
@@ -110,6 +114,8 @@ def heading(records: Sequence[Record]) -> str:
         who += f", {len(names)} subjects"
     elif case["group"] == PHASE:
         who += f", {len(unique(r['name'] for r in records))} slices"
+    elif case["group"] == STACK:
+        who += f", {len(names)} subjects, {case['slices']} slices of each"
     elif case["group"] == OTHER:
         who += f", {names[0]}, {case['coils']} coils, {' x '.join(map(str, records[0]['figures']['shape']))}"
     family = FAMILIES.get(case["mask"], case["mask"])
@@ -167,13 +173,27 @@ def _in(record: Record, group: str, family: str) -> bool:
     return bool(record["case"]["group"] == group and record["case"]["mask"] == family)
 
 
-def _gain(records: Sequence[Record], label: str) -> str:
+def _one_coil(records: Sequence[Record]) -> str:
+    """What each has over TV in the same case, by Poisson discs and one coil."""
+    columns = [(group, kind) for group in (STACK, PHASE) for kind in unique(r["kind"] for r in records)]
+    discs = [r for r in records if r["case"]["mask"] == "poisson"]
+    mine = {column: [r for r in discs if (r["case"]["group"], r["kind"]) == column] for column in columns}
+    mine = {column: found for column, found in mine.items() if any(r["label"] == TV_PEER for r in found)}
+    rows = []
+    for label in labels_of([r for found in mine.values() for r in found]):
+        cells = [_gain(found, label, TV_PEER) for found in mine.values()]
+        if label != TV_PEER:
+            rows.append([label, *cells])
+    return table(["method", *(f"{group}: {kind}" for group, kind in mine)], rows)
+
+
+def _gain(records: Sequence[Record], label: str, rival: str = WAVELET) -> str:
     cells = []
     subject = {r["name"]: r["case"]["subject"] for r in records}
     for figure in ("psnr", "psnr_object"):
         pairs = paired(records, figure)
-        both = {name: values for name, values in pairs.items() if {label, WAVELET} <= values.keys()}
-        mean = mean_over_subjects((subject[name], v[label] - v[WAVELET]) for name, v in both.items())
+        both = {name: values for name, values in pairs.items() if {label, rival} <= values.keys()}
+        mean = mean_over_subjects((subject[name], v[label] - v[rival]) for name, v in both.items())
         if mean is None:
             return "-"
         cells.append(interval(mean))

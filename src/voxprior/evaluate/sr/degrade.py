@@ -85,14 +85,14 @@ def thicken(truth: Truth, case: Case, crop: int = CROP) -> Problem:
 
 def block(mask: NDArray[np.bool_], number: int, edge: int) -> list[slice]:
     """Block 1 or 2 of ``edge`` voxels: both ends of the longest side of the foreground's box, centred on the
-    others.
+    others. Block 3 is centred on all of them.
     """
     low, high = _box(mask)
     longest = int(np.argmax(high - low))
     result = []
     for axis, size in enumerate(mask.shape):
         start = (low[axis] + high[axis] - edge) // 2
-        if axis == longest:
+        if axis == longest and number in (1, 2):
             start = low[axis] if number == 1 else high[axis] - edge
         start = int(np.clip(start, 0, max(0, size - edge)))
         result.append(slice(start, min(start + edge, size)))

@@ -1,0 +1,1 @@
+export { Niivue } from "@niivue/niivue";

@@ -1,0 +1,59 @@
+"""A restored volume and its maps become derived DICOM series in a folder, with the sidecar, or nothing does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from voxprior.io.dicom import SIDECAR, Derivation, dicom_folder, write_dicom
+from voxprior.io.dicom.reading import read_written
+from voxprior.io.outputs import Transaction
+from voxprior.jobs.files import Written
+from voxprior.jobs.request import Request
+from voxprior.jobs.sidecar import settings
+from voxprior.jobs.volumes import Imaged
+from voxprior.report.html import page
+from voxprior.volume import Volume
+
+PREVIEW = "preview.png"
+FIRST_SAMPLE = 10
+"""Number of the series of sample 1; the other maps come before."""
+
+__all__ = ["PREVIEW", "SIDECAR", "publish_series", "write_series"]
+
+
+def publish_series(request: Request, restore: Callable[[Path], Written]) -> list[Written]:
+    """Let ``restore`` write the folder ``request.target``, and the report, all or nothing."""
+    with Transaction(request.force, [request.source]) as out:
+        with dicom_folder(request.target, request.force, [request.source]) as folder:
+            written = restore(folder)
+        if request.report is not None:
+            out.path(request.report).write_text(page([written.entry]), encoding="utf-8")
+    return [written]
+
+
+def write_series(
+    request: Request, folder: Path, found: Imaged, source: Volume, description: str, notes: Mapping[str, Any]
+) -> tuple[Volume, list[str]]:
+    """Write the image of ``found`` into ``folder`` and each map into a folder in it, as series derived from ``source``.
+
+    Gives the image as it is now stored, read back, and the names of what was written.
+    """
+    derivation = Derivation(description, {**settings(request.options), **notes})
+    names = [path.name for path in write_dicom(folder, found.image, source, derivation, request.dicom.uids)]
+    for number, (label, volume) in enumerate(_maps(found), 1):
+        (folder / label).mkdir()
+        map_number = FIRST_SAMPLE + int(label[-2:]) - 1 if label.startswith("sample") else number
+        labelled = replace(derivation, label=label, number=map_number)
+        write_dicom(folder / label, volume, source, labelled, request.dicom.uids)
+        names.append(label)
+    return read_written(folder), names
+
+
+def _maps(found: Imaged) -> Sequence[tuple[str, Volume]]:
+    bounds = (None, None) if found.interval is None else found.interval
+    maps = [("invented", found.invented), ("std", found.std), ("lower", bounds[0]), ("upper", bounds[1])]
+    maps += [(f"sample-{k + 1:02d}", sample) for k, sample in enumerate(found.samples)]
+    return [(label, volume) for label, volume in maps if volume is not None]

@@ -1,0 +1,75 @@
+"""What a door asks of ``sr`` with several scans of one patient, read and checked before anything heavy is imported."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from voxprior.errors import InputError
+from voxprior.io.dicom import is_dicom
+from voxprior.io.names import image_suffix, shown
+from voxprior.io.nifti import read_volume
+from voxprior.io.outputs import sibling, sidecar_path
+from voxprior.jobs.options import SrOptions, require_method
+from voxprior.jobs.registration import require_library
+from voxprior.jobs.request import Request, require_outputs, require_report_name, require_source
+from voxprior.jobs.slices import understand
+from voxprior.volume import Volume
+
+ATMOST = 16
+"""Scans that one volume is made from."""
+
+
+@dataclass(frozen=True)
+class SeveralRequest(Request):
+    """One restoration of several scans: ``source``, which gives the grid, and the ``others``.
+
+    ``register``: align the others to the first, instead of trusting the headers.
+    """
+
+    options: SrOptions
+    others: tuple[Path, ...] = ()
+    register: bool = False
+
+    @property
+    def sources(self) -> tuple[Path, ...]:
+        """Every scan, the one that gives the grid first."""
+        return (self.source, *self.others)
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A request that makes sense, and its scans, read."""
+
+    request: SeveralRequest
+    volumes: tuple[tuple[Volume, Path], ...]
+
+
+def prepare(request: SeveralRequest) -> Prepared:
+    """Read and check everything about ``request``; raises :class:`InputError` for what the user can mend."""
+    options, target = request.options, request.target
+    require_method("sr", options)
+    require_report_name(request.report)
+    image_suffix(target)
+    if options.mode == "sample":
+        raise InputError("--mode sample takes one scan; several together give their mean, leave --mode out")
+    if len(request.sources) > ATMOST:
+        raise InputError(f"{len(request.sources)} scans; give at most {ATMOST} of one patient")
+    if len({path.resolve() for path in request.sources}) < len(request.sources):
+        raise InputError("the same scan is named twice; name each once")
+    if request.register:
+        require_library()
+    for path in request.sources:
+        require_source(path)
+        if path.is_dir() or is_dicom(path):
+            raise InputError(f"{shown(path)}: of several scans each is an image file (.nii, .nii.gz, .mgz); convert it")
+    tags = ("std", "interval", "invented")
+    outputs = [target, sidecar_path(target), sibling(target, "preview", ".png"), *(sibling(target, t) for t in tags)]
+    require_outputs(request, request.sources, outputs)
+    volumes = [(read_volume(path), path) for path in request.sources]
+    for volume, path in volumes:
+        try:
+            understand(volume, options)
+        except InputError as error:
+            raise InputError(f"{shown(path)}: {error}") from None
+    return Prepared(request, tuple(volumes))

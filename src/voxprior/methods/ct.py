@@ -1,0 +1,163 @@
+"""The default method for X-ray views: a slice prior of attenuation, and proximal points of the views."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, ClassVar, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from voxprior.diffusion.denoiser import Denoiser
+from voxprior.diffusion.noise import Noise
+from voxprior.diffusion.process import White
+from voxprior.diffusion.sample import PREVIOUS, State, sample, start
+from voxprior.diffusion.schedule import Step, alternating, dpm_2m, karras, log_uniform, schedule
+from voxprior.errors import InputError
+from voxprior.guidance.proximal import consensus, noise_std, proximal
+from voxprior.io.sinogram import MU_WATER
+from voxprior.methods.result import Progress, Result
+from voxprior.methods.tomography import UNKNOWN_NOISE, TvSettings, projections, tv
+from voxprior.methods.walks import draw, precision
+from voxprior.operators.base import Measurement
+from voxprior.operators.tomography import Tomography
+from voxprior.priors.bound import VOXELS_AT_ONCE
+from voxprior.priors.denoiser import SlicePrior
+from voxprior.priors.plain import Single, deviation, is_complex, unconditional
+from voxprior.priors.weights import Shelf
+
+WEIGHTS = "thorax-ct"
+FIRST_LEVEL, LAST_LEVEL = 0.1, 0.03
+"""Noise levels of the mean mode, as parts of the attenuation of water; from the held-back slices."""
+STD_FACTOR = 10.0
+"""Noise level, as a multiple of what the walk changed (root mean square), whose posterior std is that of the mean mode;
+from the held-back slices: 8 with 36 views, 16 with 18."""
+WARM_START, LAST_SIGMA = 0.3, 0.005
+"""First noise level of a sample, and the last before zero, in the same units."""
+INNER_ITERATIONS = 8
+"""Of conjugate gradients, from where they ended before, in each proximal point."""
+START = TvSettings()
+"""Of the total variation that the walk starts from."""
+BYTES_A_VOXEL = 1200
+"""Memory of a network call for each slice voxel of it."""
+
+
+class Settings(BaseModel):
+    """Settings of the method.
+
+    ``mode``: ``mean`` (the estimate, refined in ``steps`` calls) or ``sample`` (posterior samples of ``steps`` calls
+    each). ``samples``: how many. ``weights``: bundled name, file or ``hf://``. ``memory``: megabytes of a network call.
+    ``mu_water``: attenuation of water, 1/mm. ``snapshots``: keep a picture every so many calls of the first sample.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    for_samples: ClassVar[tuple[str, ...]] = ("samples", "snapshots")
+
+    mode: Literal["mean", "sample"] = "mean"
+    steps: int = Field(default=20, ge=3, le=1000)
+    samples: int = Field(default=1, ge=1, le=64)
+    weights: str = WEIGHTS
+    precision: Literal["float32", "bf16"] = "float32"
+    memory: int | None = Field(default=None, ge=64)
+    snapshots: int | None = Field(default=None, ge=1)
+    mu_water: float = Field(default=MU_WATER, gt=0)
+    device: str = "cpu"
+
+
+class Ct:
+    """Total variation first, then a slice prior and the views in turn."""
+
+    name = "voxprior"
+    Options: ClassVar[type[BaseModel]] = Settings
+    citation = "Voxprior: this package."
+
+    def __init__(self) -> None:
+        self._weights = Shelf()
+
+    def __call__(
+        self, measurement: Measurement, options: Any, rng: Noise, progress: Progress | None = None
+    ) -> Result:
+        """Image (*space), 1/mm, of ``measurement.y`` (1, *data); :class:`InputError` for what are no X-ray views."""
+        operator = projections(measurement, self.name)
+        weights = self._weights(options.weights, options.device)
+        if is_complex(weights.prior):
+            raise InputError(f"weights {weights.name} are of complex slices; X-ray views need real ones, as {WEIGHTS}")
+        moved = replace(measurement, y=measurement.y.to(options.device))
+        with precision(options), torch.no_grad():
+            problem = Problem(weights.prior, moved, operator, options, rng)
+            found = (problem.mean if options.mode == "mean" else problem.sample)(options, rng, progress)
+        return Result(
+            **found,
+            weights={"name": weights.name, "sha256": weights.sha256},
+            notes={"mode": options.mode, "projection": "proximal", "start": tv.name},
+        )
+
+
+class Problem:
+    """One scan's views with the prior of its slices; a single slice is a volume of one."""
+
+    def __init__(
+        self, prior: SlicePrior, measurement: Measurement, operator: Tomography, options: Settings, rng: Noise
+    ) -> None:
+        self.scale = options.mu_water
+        axis, shape, affine = operator.axis, operator.shape, measurement.affine
+        voxels = VOXELS_AT_ONCE if options.memory is None else options.memory * 2**20 // BYTES_A_VOXEL
+        denoise: Denoiser
+        spread: Denoiser
+        if axis is None:
+            place = (prior, (1, *shape), 0, None, self.scale, voxels)
+            denoise, spread = Single(unconditional(*place)), Single(deviation(*place))
+        else:
+            denoise = unconditional(prior, shape, axis, affine, self.scale, voxels)
+            spread = deviation(prior, shape, axis, affine, self.scale, voxels)
+        self.priors, self.spread = [denoise], spread
+        self.image_std = prior.config.image_std * self.scale
+        sigma = noise_std(measurement) or UNKNOWN_NOISE * float(measurement.y.abs().max())
+        self.measurement = replace(measurement, operator=operator.limited(INNER_ITERATIONS), sigma=sigma)
+        settings = START.model_copy(update={"device": options.device})
+        self.first = tv(measurement, settings, rng).mean[None].to(measurement.y)
+
+    def mean(self, options: Settings, rng: Noise, progress: Progress | None) -> dict[str, Any]:
+        """Denoise and fit the views in turn at a falling level; the last call gives the std."""
+        n = options.steps - 1
+        levels = log_uniform(n, FIRST_LEVEL * self.scale, LAST_LEVEL * self.scale)[:-1]
+        state = State(self.first)
+        rows = [Step(i, level) for i, level in enumerate(levels)]
+        for state in sample(consensus(self.priors, self.measurement), state, rows, White(), rng):
+            if progress is not None:
+                progress(state.index, options.steps)
+        x = state.memory[PREVIOUS]
+        std = self._std(x)
+        if progress is not None:
+            progress(options.steps, options.steps)
+        return {"mean": x[0].cpu(), "std": std, "calls": options.steps}
+
+    def _std(self, x: Tensor) -> Tensor:
+        """Std of the image about the estimate x (1, *space), from the variance head; (*space)."""
+        level = STD_FACTOR * float((x - self.first).square().mean().sqrt())
+        low, high = self.spread.sigma_range
+        return self.spread(x, min(max(level, low), high))[0].cpu()
+
+    def sample(self, options: Settings, rng: Noise, progress: Progress | None) -> dict[str, Any]:
+        """Posterior samples by DPM-Solver++(2M), from the first estimate with noise."""
+        grid = karras(options.steps, WARM_START * self.scale, LAST_SIGMA * self.scale)
+        steps = schedule(grid, dpm_2m, alternating(1))
+        drawn = draw(
+            proximal(self.priors, self.measurement, self.image_std),
+            steps,
+            lambda process: start(self.first, steps, process, rng),
+            lambda state: state.memory[PREVIOUS][0].cpu(),
+            options,
+            rng,
+            progress,
+        )
+        stack, calls = drawn.samples, drawn.calls
+        if len(stack) > 1:
+            std = stack.std(dim=0, correction=1)
+        else:
+            std, calls = self._std(stack.to(self.first)), calls + 1
+        return {"mean": stack.mean(0), "std": std, "samples": stack, "calls": calls, "snapshots": drawn.snapshots}
+
+
+voxprior = Ct()

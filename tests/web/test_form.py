@@ -1,0 +1,56 @@
+"""The form of a job says what its options say, and can name no file of the server."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+pytest.importorskip("fastapi")
+
+from voxprior import registry
+from voxprior.errors import InputError
+from voxprior.web.form import ASKED, OPTIONS, forms, parse
+
+FILES = ("/etc/passwd", "../../x.safetensors", "maps.npy", "hf://owner/repository/file.safetensors", "C:\\x.txt", "")
+FORMS = {form["name"]: form for form in forms()}
+
+
+def test_every_job_that_starts_from_one_scan_has_a_form() -> None:
+    """Guards against a job that was added to the registry and forgotten here."""
+    assert set(FORMS) == set(registry.JOBS) & set(OPTIONS)
+    assert set(FORMS) >= {"sr", "recon", "ct", "generate"}
+    json.dumps(forms(), allow_nan=False)
+
+
+@pytest.mark.parametrize("job", sorted(FORMS))
+def test_fields_are_those_of_the_options(job: str) -> None:
+    """Guards the derivation: names, defaults and ranges come from the class that the command uses too."""
+    for field in FORMS[job]["fields"]:
+        source = OPTIONS[job] if field["name"] in OPTIONS[job].model_fields else ASKED[job]
+        info = source.model_fields[field["name"]]
+        assert field["default"] == info.default
+        assert field["hint"] == info.description.replace("`", "")
+    assert FORMS[job]["fields"][0]["choices"] == list(registry.METHODS[job])
+
+
+@pytest.mark.parametrize("job", sorted(FORMS))
+def test_no_text_can_name_a_file(job: str) -> None:
+    """Guards the disk of the server: weights, masks, maps and profiles may be files for the command, not for a page."""
+    texts = [name for name, info in OPTIONS[job].model_fields.items() if "str" in str(info.annotation)]
+    assert {"method", "weights"} <= set(texts)
+    for name in texts:
+        for path in FILES:
+            with pytest.raises(InputError):
+                parse(job, {name: path})
+
+
+def test_values_are_parsed_and_refused_as_the_command_does() -> None:
+    """Guards what is queued: a wrong value is told before the job waits its turn."""
+    options, asked = parse("sr", {"thickness": 4.0, "simulate": True, "factor": 3.0})
+    assert (options.model_dump()["thickness"], asked.model_dump()["factor"]) == (4.0, 3.0)
+    for values in ({"steps": 1}, {"unknown": 1}, {"mode": "mean", "method": "cubic"}, {"samples": "many"}):
+        with pytest.raises(InputError):
+            parse("sr", values)
+    with pytest.raises(InputError, match="unknown"):
+        parse("<script>", {})
