@@ -158,9 +158,10 @@ def save(ds: Dataset, path: Path) -> None:
 
 
 def thick(modality: str = "MR", shape: tuple[int, int, int] = (6, 20, 16), **values: Any) -> Series:
-    """Smooth blobs with some texture: (slice, row, column)."""
+    """Smooth blobs with some texture and noise: (slice, row, column)."""
     z, y, x = np.meshgrid(*(np.linspace(-1, 1, n) for n in shape), indexing="ij")
-    head = 900 * np.exp(-3 * (x**2 + (y - 0.2) ** 2 + z**2)) + 60 * np.cos(9 * x + 5 * y) * (x**2 + y**2 + z**2 < 0.6)
+    noise = np.random.default_rng(4).integers(0, 9, shape)
+    head = noise + 900 * np.exp(-3 * (x**2 + (y - 0.2) ** 2 + z**2)) + 60 * np.cos(9 * x + 5 * y) * (x**2 + y**2 + z**2 < 0.6)
     if modality == "CT":
         stored = np.clip(head + 24, 0, 4095).astype(np.uint16)
         return Series(stored, "CT", **{"slope": 1.0, "intercept": -1024.0, **values})

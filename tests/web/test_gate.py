@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from web.server import PORT, TOKEN, Client, Start
 
 PATHS = ["/", "/page.js", "/niivue.js", "/api/form", "/api/jobs", "/api/events", "/docs", "/openapi.json", "/nothing"]
@@ -112,5 +113,5 @@ def test_the_viewer_is_the_one_whose_licences_are_beside_it() -> None:
     assert hashlib.sha256(bundle).hexdigest() in licences
     assert len(bundle) < 3 << 20
     assert not re.search(rb"new Function|\beval\(|importScripts", bundle)
-    for name in ("NiiVue", "gl-matrix", "nifti-reader-js", "fflate", "uuid", "array-equal", "structured-clone", "Roboto"):
-        assert name in licences
+    parts = ("NiiVue", "gl-matrix", "nifti-reader-js", "fflate", "uuid", "array-equal", "structured-clone", "Roboto")
+    assert not [name for name in parts if name not in licences]

@@ -7,11 +7,11 @@ import time
 from pathlib import Path
 
 import pytest
-from web.server import SMALL, TOKEN, Client, Start, gone, submit, upload, wait
 
 from voxprior.errors import InputError
 from voxprior.web.limits import Limits
 from voxprior.web.store import MOST_STARTS, RUNNING, Store
+from web.server import SMALL, TOKEN, Client, Start, gone, submit, upload, wait
 
 QUICK, SLOW = 0, 3
 pytestmark = pytest.mark.usefixtures("stand_in")

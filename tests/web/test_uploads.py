@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from web.server import SMALL, TOKEN, Client, Start, upload
 
 from voxprior.web.limits import Limits
+from web.server import SMALL, TOKEN, Client, Start, upload
 
 
 def _zip(**members: bytes) -> bytes:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from voxprior.jobs.options import CtOptions, DicomOptions
+from voxprior.jobs.options import CtOptions, DicomOptions, ScannerOptions
 
 if TYPE_CHECKING:
     from voxprior.jobs.ct_request import CtRequest
@@ -20,13 +20,7 @@ def ct(
     options: Annotated[CtOptions | None, Parameter(name="*")] = None,
     dicom: Annotated[DicomOptions | None, Parameter(name="*")] = None,
     simulate: Annotated[bool, Parameter(negative="", show_default=False)] = False,
-    views: int | None = None,
-    range_deg: float | None = None,
-    photons: float | None = None,
-    axis: str = "auto",
-    beam: str | None = None,
-    source_mm: float | None = None,
-    detector_mm: float | None = None,
+    scanner: Annotated[ScannerOptions | None, Parameter(name="*")] = None,
     report: Path | None = None,
     force: Annotated[bool, Parameter(negative="", show_default=False)] = False,
     quiet: Annotated[bool, Parameter(name=["-q", "--quiet"], negative="", show_default=False)] = False,
@@ -49,21 +43,9 @@ def ct(
     dicom
         Which series to read with --simulate, and whether to write one.
     simulate
-        IN is a volume in HU: take --views of it, reconstruct and compare; OUT_input.npz keeps the views.
-    views
-        With --simulate: how many, evenly over --range-deg; 36 by default.
-    range_deg
-        With --simulate: degrees that the views cover; 180 by default, in a fan 360.
-    photons
-        With --simulate: how many reach a bin without a patient; without noise by default.
-    axis
-        With --simulate: array axis that the views turn about, i, j or k; the one along the patient by default.
-    beam
-        With --simulate: parallel (the default), fan-flat (a straight detector), or fan-arc (one bent about the source).
-    source_mm
-        With --simulate and a fan: mm from its source to the centre; 541 by default.
-    detector_mm
-        With --simulate and a fan: mm from its source to the detector; 949 by default.
+        IN is a volume in HU: take views of it, reconstruct and compare; OUT_input.npz keeps the views.
+    scanner
+        What takes the views of --simulate.
     report
         Write a self-contained HTML page here.
     force
@@ -76,8 +58,8 @@ def ct(
     from voxprior.jobs.ct_request import CtRequest
 
     own = options or CtOptions()
-    scanner = (views, range_deg, photons, axis, beam, source_mm, detector_mm)
-    return _run(CtRequest(input, output, own, simulate, force, report, *scanner, dicom=dicom or DicomOptions()), quiet)
+    taken = (scanner or ScannerOptions()).model_dump()
+    return _run(CtRequest(input, output, own, simulate, force, report, **taken, dicom=dicom or DicomOptions()), quiet)
 
 
 def _run(request: CtRequest, quiet: bool) -> int:

@@ -73,7 +73,8 @@ def sr(
 
         if simulate or frames is not None or factor is not None or place.dicom:
             raise InputError("several scans do not go with --simulate, --factor, --frames or --dicom; leave them out")
-        request = SeveralRequest(input[0], output, own, False, force, report, others=tuple(input[1:]), register=register)
+        first, *others = input
+        request = SeveralRequest(first, output, own, False, force, report, others=tuple(others), register=register)
         return _several(request, quiet)
     if register:
         raise InputError("--register needs several scans; name them after one -i")

@@ -163,7 +163,8 @@ def _checked(
     name = shown(Path(str(told.get("name", source.name))))
     checks = [equal(f"{name}: file (sha256)", told["input_sha256"], file_digest(source))]
     if measured.data.shape != stack.shape:
-        return [*checks, Check(f"{name}: shape", False, str(stack.shape), str(measured.data.shape))], Misfit(0, 0, [], 0)
+        wrong = Check(f"{name}: shape", False, str(stack.shape), str(measured.data.shape))
+        return [*checks, wrong], Misfit(0, 0, [], 0)
     checks.append(
         _near(f"{name}: place (mm off)", largest_shift(transform @ measured.affine, stack.affine, stack.shape))
     )

@@ -93,7 +93,8 @@ def _values(
     if prepared.simulation is not None:
         images = {"fbp": found.plain.data, options.method: found.image.data}
         truth = prepared.simulation.truth
-        values["comparison"] = compare(images, truth.data, normals(truth.affine))
+        planes = {str(name): axis for name, axis in normals(truth.affine).items()}
+        values["comparison"] = compare(images, truth.data, planes)
     return values
 
 

@@ -7,7 +7,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from voxprior.errors import InputError
+from voxprior.io.dicom import is_dicom
 from voxprior.io.names import shown
+from voxprior.io.scans import ANONYMOUS
 from voxprior.jobs.request import Request
 
 
@@ -45,7 +47,10 @@ def _told(error: Exception, request: Request) -> str:
 
 
 def without_folders(line: str, request: Request) -> str:
-    """``line`` with the files of ``request`` named without their folders."""
+    """``line`` with the files of ``request`` named without their folders, and DICOM not named at all."""
+    if is_dicom(request.source):
+        for path in (request.source, request.source.name):
+            line = line.replace(shown(Path(path)), ANONYMOUS)
     for path in (request.source, request.target):
         for folder in {path, path.parent, path.parent.absolute(), path.parent.resolve()}:
             line = line.replace(f"{shown(folder)}/", "") if folder.name else line

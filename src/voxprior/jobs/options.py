@@ -130,6 +130,33 @@ class CtOptions(PlaneOptions):
     )
 
 
+class ScannerOptions(BaseModel):
+    """The scanner of ``ct --simulate``; lengths are in millimetres."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    views: int | None = Field(default=None, description="With --simulate: how many, evenly; 36 by default.")
+    range_deg: float | None = Field(
+        default=None, description="With --simulate: degrees that the views cover; 180 by default, in a fan 360."
+    )
+    photons: float | None = Field(
+        default=None, description="With --simulate: how many reach a bin without a patient; no noise by default."
+    )
+    axis: str = Field(
+        default="auto", description="With --simulate: array axis i, j or k of the slices; the patient's by default."
+    )
+    beam: str | None = Field(
+        default=None,
+        description="With --simulate: parallel (the default), fan-flat (a straight detector), or fan-arc (a bent one).",
+    )
+    source_mm: float | None = Field(
+        default=None, description="With --simulate and a fan: from its source to the centre; 541 by default."
+    )
+    detector_mm: float | None = Field(
+        default=None, description="With --simulate and a fan: from its source to the detector; 949 by default."
+    )
+
+
 class ReconOptions(PlaneOptions):
     """Options of ``recon``."""
 

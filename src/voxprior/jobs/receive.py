@@ -58,7 +58,7 @@ class Tally:
 
 
 def receive(request: ReceiveRequest, tell: Tell, stop: threading.Event) -> Tally:
-    """Receive and restore until ``stop`` is set or Ctrl-C comes, one series after the other; a bad one is told and left behind.
+    """Receive and restore until ``stop`` is set or Ctrl-C comes, one series after the other; of a bad one is told.
 
     Lines name series by a digest: nothing a sender says of a patient is in them. Raises :class:`InputError` when the
     address or the folder cannot be used.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
@@ -28,13 +29,12 @@ def require_library() -> None:
 def rigid(fixed: Volume, moving: Volume) -> NDArray[np.float64]:
     """The rigid 4 x 4 (mm, RAS) that brings ``moving`` onto ``fixed``, by Mattes mutual information at three scales."""
     require_library()
-    import SimpleITK as Sitk
-
-    method = Sitk.ImageRegistrationMethod()
+    itk: Any = import_module("SimpleITK")
+    method = itk.ImageRegistrationMethod()
     method.SetMetricAsMattesMutualInformation(BINS)
     method.SetMetricSamplingStrategy(method.RANDOM)
     method.SetMetricSamplingPercentage(SAMPLES, SEED)
-    method.SetInterpolator(Sitk.sitkLinear)
+    method.SetInterpolator(itk.sitkLinear)
     method.SetOptimizerAsRegularStepGradientDescent(1.0, 1e-4, 300, relaxationFactor=0.6)
     method.SetOptimizerScalesFromPhysicalShift()
     method.SetShrinkFactorsPerLevel([4, 2, 1])
@@ -42,7 +42,7 @@ def rigid(fixed: Volume, moving: Volume) -> NDArray[np.float64]:
     method.SmoothingSigmasAreSpecifiedInPhysicalUnitsOn()
     still, moved = _image(fixed), _image(moving)
     centre = (fixed.affine @ np.append((np.array(fixed.data.shape) - 1) / 2, 1.0))[:3] * np.array([-1.0, -1.0, 1.0])
-    start = Sitk.Euler3DTransform()
+    start = itk.Euler3DTransform()
     start.SetCenter(centre.tolist())
     method.SetInitialTransform(start, inPlace=False)
     found = method.Execute(still, moved)
@@ -56,9 +56,8 @@ def rigid(fixed: Volume, moving: Volume) -> NDArray[np.float64]:
 
 
 def _image(volume: Volume) -> Any:
-    import SimpleITK as Sitk
-
-    image = Sitk.GetImageFromArray(np.ascontiguousarray(volume.data.transpose(2, 1, 0)))
+    itk: Any = import_module("SimpleITK")
+    image = itk.GetImageFromArray(np.ascontiguousarray(volume.data.transpose(2, 1, 0)))
     affine = LPS @ volume.affine
     image.SetSpacing(volume.spacing)
     image.SetDirection((affine[:3, :3] / volume.spacing).ravel().tolist())

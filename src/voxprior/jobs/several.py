@@ -1,4 +1,4 @@
-"""Several scans of one patient to one volume, in memory: each restored, brought to one grid, and made to explain all."""
+"""Several scans of one patient to one volume, in memory: each restored, carried to one grid, and all explained."""
 
 from __future__ import annotations
 
@@ -67,7 +67,8 @@ def restore_several(
             placed.append(operator_of(stack, grid))
         except ValueError:
             name = volume.source or path.name
-            raise InputError(f"{name}: does not meet the first scan in space; check the headers, or --register") from None
+            reason = "does not meet the first scan in space; check its header, or give --register"
+            raise InputError(f"{name}: {reason}") from None
     reference = alone[0].image.data
     scales = [1.0] + [_scale(where.choose(v.data), where.apply(reference)) for v, (_, where) in
                       zip(moved[1:], placed[1:], strict=True)]
@@ -112,10 +113,8 @@ def _carried(one: Restored, grid: Grid, scale: float) -> Estimate:
         return Estimate(torch.from_numpy(one.image.data.copy()), std, torch.ones(grid.shape))
 
     def read(data: NDArray[Any], order: int, mode: str) -> Tensor:
-        found = affine_transform(
-            data.astype(np.float32), there[:3, :3], there[:3, 3], grid.shape, order=order, mode=mode, prefilter=order > 1
-        )
-        return torch.from_numpy(found)
+        way = there[:3, :3], there[:3, 3], grid.shape
+        return torch.from_numpy(affine_transform(data.astype(np.float32), *way, order=order, mode=mode))
 
     inside = read(np.ones(one.image.data.shape, np.float32), 1, "grid-constant")
     std = None if one.std is None else read(one.std.data, 1, "nearest").clamp_min(0) / scale

@@ -156,7 +156,7 @@ def _parallel(stack: Stack, grid: Grid, to_grid: Array, order: tuple[int, int, i
         centres = to_grid[g, a] * np.arange(stack.shape[a]) + others + to_grid[g, 3]
         profile, width = stack.profile_of(a)
         mirrored = to_grid[g, a] < 0 and not isinstance(profile, str)
-        weight = cumulative(tuple(reversed(profile)) if mirrored else profile, width / _step(grid, g))
+        weight = cumulative(profile[::-1] if mirrored else profile, width / _step(grid, g))
         distance = np.arange(grid.shape[g])[None, :] - centres[:, None]
         matrix = weight(distance + 0.5) - weight(distance - 0.5)
         total = matrix.sum(axis=1)

@@ -36,12 +36,12 @@ class TiltedSlices(Composable):
 
     def apply(self, x: Tensor) -> Tensor:
         """``A x``: (sample, *shape) to (sample, n_data)."""
-        found: Tensor = _Product.apply(x.flatten(1), *self._pair(x))
+        found: Tensor = _Product.apply(x.flatten(1), *self._pair(x))  # type: ignore[no-untyped-call]
         return found
 
     def adjoint(self, y: Tensor) -> Tensor:
         """``A' y``: (sample, n_data) to (sample, *shape)."""
-        found: Tensor = _Product.apply(y, *reversed(self._pair(y)))
+        found: Tensor = _Product.apply(y, *reversed(self._pair(y)))  # type: ignore[no-untyped-call]
         return found.reshape(-1, *self.shape)
 
     def prox(self, d: Tensor, y: Tensor, lam: float, warm: Tensor | None = None) -> Tensor:
@@ -78,10 +78,9 @@ def _multiply(matrix: Tensor, x: Tensor) -> Tensor:
 
 def _tensor(matrix: sparse.csr_array, dtype: torch.dtype, device: torch.device) -> Tensor:
     coo = matrix.tocoo()
-    index = torch.from_numpy(np.stack(coo.coords).astype(np.int64))
-    return torch.sparse_coo_tensor(
-        index, torch.from_numpy(coo.data).to(dtype), matrix.shape, device=device, is_coalesced=True, check_invariants=False
-    )
+    index, values = torch.from_numpy(np.stack(coo.coords).astype(np.int64)), torch.from_numpy(coo.data).to(dtype)
+    made = torch.sparse_coo_tensor(index, values, matrix.shape, check_invariants=True)
+    return made.coalesce().to(device)
 
 
 def operator_of(stack: Stack, grid: Grid) -> tuple[Separable | TiltedSlices, Parallel | Tilted]:

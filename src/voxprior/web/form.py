@@ -35,7 +35,7 @@ TEXTS: Mapping[str, str] = {
     "mask": r"[a-z0-9-]{1,40}(:[0-9.]{1,8}){1,4}",
     "series": r"[0-9.]{1,64}",
 }
-"""Patterns of the texts that may be given; none can name a file. Texts that are neither here nor a choice are left out."""
+"""Patterns of the texts that may be given; none can name a file. A text without pattern or choices has no field."""
 
 
 class Asked(BaseModel):
@@ -44,13 +44,13 @@ class Asked(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     simulate: bool = Field(default=False, description="The scan is complete: degrade it first, restore, compare.")
+    series: str | None = Field(default=None, description="DICOM: number of the series, where there are several.")
 
 
 class AskedSr(Asked):
     """Of ``sr``."""
 
     factor: float | None = Field(default=None, gt=1, le=64, description="Simulated slices are so many voxels apart.")
-    series: str | None = Field(default=None, description="DICOM: number of the series, where there are several.")
 
 
 class AskedCt(Asked):

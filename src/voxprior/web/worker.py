@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,12 +84,15 @@ def outcome(written: Written, before: Volume | None) -> dict[str, Any]:
 
 
 def _sr(source: Path, options: Any, asked: Any, progress: Any) -> tuple[Written, Volume]:
+    from voxprior.jobs.options import DicomOptions
     from voxprior.jobs.plan import plan
     from voxprior.jobs.slices import understand
     from voxprior.jobs.sr_request import SrRequest, prepare
 
-    target = Path(OUTPUT) / TARGET
-    request = SrRequest(source, target, options, asked.simulate, True, _report(), factor=asked.factor)
+    series = source.is_dir()
+    target = Path(OUTPUT) / ("series" if series else TARGET)
+    dicom = DicomOptions(dicom=series, series=asked.series)
+    request = SrRequest(source, target, options, asked.simulate, True, _report(), factor=asked.factor, dicom=dicom)
     prepared = prepare(request)
     (frame,) = prepared.frames
     shape = frame.volume.data.shape
@@ -97,13 +101,21 @@ def _sr(source: Path, options: Any, asked: Any, progress: Any) -> tuple[Written,
     from voxprior.jobs.sr_files import run
 
     (written,) = run(prepared, progress)
+    if series:
+        from voxprior.web.series import hand_over
+
+        hand_over(target, Path(OUTPUT) / TARGET, Path(OUTPUT) / SERIES)
+        written = replace(written, target=Path(OUTPUT) / TARGET)
     return written, frame.volume
 
 
 def _recon(source: Path, options: Any, asked: Any, progress: Any) -> tuple[Written, Volume | None]:
+    from voxprior.jobs.options import DicomOptions
     from voxprior.jobs.recon_request import ReconRequest, prepare
 
-    prepared = prepare(ReconRequest(source, Path(OUTPUT) / TARGET, options, asked.simulate, True, _report()))
+    dicom = DicomOptions(series=asked.series)
+    target = Path(OUTPUT) / TARGET
+    prepared = prepare(ReconRequest(source, target, options, asked.simulate, True, _report(), dicom=dicom))
     from voxprior.jobs.recon_files import run
 
     (written,) = run(prepared, progress)
@@ -112,12 +124,11 @@ def _recon(source: Path, options: Any, asked: Any, progress: Any) -> tuple[Writt
 
 def _ct(source: Path, options: Any, asked: Any, progress: Any) -> tuple[Written, Volume | None]:
     from voxprior.jobs.ct_request import CtRequest, prepare
+    from voxprior.jobs.options import DicomOptions
 
-    target = Path(OUTPUT) / TARGET
-    request = CtRequest(
-        source, target, options, asked.simulate, True, _report(), views=asked.views, photons=asked.photons
-    )
-    prepared = prepare(request)
+    dicom = DicomOptions(series=asked.series)
+    given = source, Path(OUTPUT) / TARGET, options, asked.simulate, True, _report()
+    prepared = prepare(CtRequest(*given, views=asked.views, photons=asked.photons, dicom=dicom))
     from voxprior.jobs.ct_files import run
 
     (written,) = run(prepared, progress)
