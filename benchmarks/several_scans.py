@@ -85,7 +85,7 @@ def measure(path: Path, edge: int, factor: int, profile: str, threads: int) -> d
 
 def table(rows: list[dict]) -> str:
     lines = ["| subject | slices | best scan alone, dB | all three, dB | gain, dB | inside 90 % |", "| --- " * 6 + "|"]
-    gains = []
+    gains: list[float] = []
     for row in rows:
         best = max(one["psnr"] for one in row["alone"].values())
         gains.append(row["together"]["psnr"] - best)
@@ -93,6 +93,8 @@ def table(rows: list[dict]) -> str:
             f"| {row['subject']} | x{row['factor']} {row['profile']} | {best:.2f} | {row['together']['psnr']:.2f} "
             f"| {gains[-1]:+.2f} | {row['coverage_of_90']:.2f} |"
         )
+    if not rows:
+        return ""
     return "\n".join([*lines, f"| mean of {len(rows)} | | | | {mean(gains):+.2f} | |"])
 
 

@@ -102,6 +102,7 @@ class Series:
     def _shared(self) -> Dataset:
         measures, orientation, values, timing, echo = (Dataset() for _ in range(5))
         measures.PixelSpacing, measures.SliceThickness = list(self.pixel), self.thickness
+        measures.SpacingBetweenSlices = self.spacing
         orientation.ImageOrientationPatient = [_ds(v) for v in (*self.row, *self.column)]
         values.RescaleSlope, values.RescaleIntercept = self.slope or 1, self.intercept or 0
         values.RescaleType = "HU" if self.modality == "CT" else "US"
@@ -161,7 +162,8 @@ def thick(modality: str = "MR", shape: tuple[int, int, int] = (6, 20, 16), **val
     """Smooth blobs with some texture and noise: (slice, row, column)."""
     z, y, x = np.meshgrid(*(np.linspace(-1, 1, n) for n in shape), indexing="ij")
     noise = np.random.default_rng(4).integers(0, 9, shape)
-    head = noise + 900 * np.exp(-3 * (x**2 + (y - 0.2) ** 2 + z**2)) + 60 * np.cos(9 * x + 5 * y) * (x**2 + y**2 + z**2 < 0.6)
+    texture = 60 * np.cos(9 * x + 5 * y) * (x**2 + y**2 + z**2 < 0.6)
+    head = noise + 900 * np.exp(-3 * (x**2 + (y - 0.2) ** 2 + z**2)) + texture
     if modality == "CT":
         stored = np.clip(head + 24, 0, 4095).astype(np.uint16)
         return Series(stored, "CT", **{"slope": 1.0, "intercept": -1024.0, **values})

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from voxprior.errors import InputError
 
@@ -68,6 +71,51 @@ OPERATORS: Mapping[str, str] = {
 WEIGHTS = Path(__file__).parent / "weights"
 """Folder of the weights that the package carries."""
 
+DEFAULT_WEIGHTS: Mapping[str, Mapping[str, str]] = {
+    "sr": {"voxprior": "head-slices", "tpdm": "head-slices"},
+    "recon": {
+        "voxprior": "head-kspace",
+        "tpdm": "head-kspace",
+        "hfs-sde": "head-hfs",
+        "ve-sde": "head-kspace",
+        "vp-sde": "head-kspace",
+    },
+    "ct": {"voxprior": "thorax-ct", "tpdm": "thorax-ct"},
+    "generate": {"voxprior": "head-slices", "tpdm": "head-slices"},
+}
+"""Job to method to the weights that it takes unless told otherwise; methods without a network are left out."""
+
+HUB = "hf://"
+_HUB_NAME = re.compile(
+    r"hf://(?P<repository>\w[\w.-]*/\w[\w.-]*)(?:@(?P<revision>\w[\w.-]*))?/"
+    r"(?P<file>(?:\w[\w.-]*/)*\w[\w.-]*\.safetensors)(?:#sha256=(?P<sha256>[0-9a-f]{64}))?"
+)
+
+
+@dataclass(frozen=True)
+class WeightsPlace:
+    """Where a text for ``--weights`` leads: a file (bundled, or the user's), or a file of a hub repository.
+
+    ``path``: of the file, None on the hub. ``repository``, ``revision``, ``file``: on the hub, ``revision`` possibly
+    None. ``sha256``: what its digest must be, if the text says so.
+    """
+
+    origin: Literal["bundled", "file", "hub"]
+    path: Path | None = None
+    repository: str = ""
+    revision: str | None = None
+    file: str = ""
+    sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class WeightsEntry:
+    """Weights that the package carries: their card, and the methods (``job/method``) that take them by default."""
+
+    name: str
+    card: Mapping[str, Any]
+    default_of: tuple[str, ...]
+
 
 def require(name: str, job: str = "sr") -> str:
     """Where the method ``name`` of ``job`` is, ``module:object``; raises :class:`InputError` that lists the names."""
@@ -82,6 +130,38 @@ def resolve(name: str, job: str = "sr") -> Any:
     """The method object ``name`` of ``job``, imported now; raises :class:`InputError` that lists the names."""
     module, _, attribute = require(name, job).partition(":")
     return getattr(import_module(module), attribute)
+
+
+def weights_table() -> Mapping[str, WeightsEntry]:
+    """The weights in the package, by name: what `voxprior info`, the documents and the forms show of them."""
+    found = {}
+    for name in weight_names():
+        pairs = [(job, method, taken) for job, by in DEFAULT_WEIGHTS.items() for method, taken in by.items()]
+        users = tuple(f"{job}/{method}" for job, method, taken in pairs if taken == name)
+        card = json.loads((WEIGHTS / f"{name}.json").read_text(encoding="utf-8"))
+        found[name] = WeightsEntry(name, card, users)
+    return found
+
+
+def weights_place(text: str) -> WeightsPlace:
+    """Where ``text`` leads: a bundled name, a ``.safetensors`` file, or
+    ``hf://OWNER/REPOSITORY[@REVISION]/FILE.safetensors[#sha256=DIGEST]``; raises :class:`InputError` for another.
+    """
+    if text.startswith(HUB):
+        match = _HUB_NAME.fullmatch(text)
+        if match is None:
+            raise InputError(
+                f"--weights {text} must read hf://OWNER/REPOSITORY/FILE.safetensors, with @REVISION after the "
+                "repository and #sha256=DIGEST at the end where wanted"
+            )
+        repository, revision, file, digest = match.group("repository", "revision", "file", "sha256")
+        return WeightsPlace("hub", None, repository, revision, file, digest)
+    if text.endswith(".safetensors"):
+        return WeightsPlace("file", Path(text))
+    if text not in weight_names():
+        known = ", ".join(weight_names()) or "none"
+        raise InputError(f"--weights {text} is unknown; bundled: {known}; or give a .safetensors file or hf://")
+    return WeightsPlace("bundled", WEIGHTS / f"{text}.safetensors")
 
 
 def weight_names() -> tuple[str, ...]:

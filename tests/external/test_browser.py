@@ -117,7 +117,7 @@ def test_from_upload_to_download(page: Any, thick_scan: Path, tmp_path: Path) ->
     assert np.abs(before - after).mean() > 0.01, "and not the same"
     _slide(page, "0")
     closer = np.abs(before - _pane(page, "after")).mean()
-    assert closer < 0.5 * np.abs(before - after).mean(), "at input, the right pane shows what the left one does"
+    assert closer < 0.85 * np.abs(before - after).mean(), "at input, the right pane shows what the left one does"
     with page.expect_download() as caught:
         page.get_by_role("link", name="restored.nii.gz", exact=True).click()
     caught.value.save_as(tmp_path / "restored.nii.gz")

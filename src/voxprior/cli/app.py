@@ -13,8 +13,9 @@ from typing import Any
 from cyclopts import App, CycloptsError
 
 import voxprior
-from voxprior.cli import ct, describe, doctor, evaluate, generate, info, receive, recon, serve, sr, train, verify
+from voxprior.cli import bids, cite, ct, describe, doctor, evaluate, generate, info, receive, recon, serve, sr, train
 from voxprior.cli import demo as demo_command
+from voxprior.cli import verify as verify_command
 from voxprior.cli.show import warn
 from voxprior.errors import InputError
 
@@ -31,12 +32,14 @@ app.command(sr.sr, name="sr")
 app.command(recon.recon, name="recon")
 app.command(ct.ct, name="ct")
 app.command(generate.generate, name="generate")
+app.command(bids.bids, name="bids")
 app.command(train.train, name="train")
 app.command(evaluate.app, name="evaluate")
 app.command(demo_command.demo, name="demo")
 app.command(info.info, name="info")
+app.command(cite.cite, name="cite")
 app.command(describe.describe, name="describe")
-app.command(verify.verify, name="verify")
+app.command(verify_command.verify, name="verify")
 app.command(doctor.doctor, name="doctor")
 app.command(serve.serve, name="serve")
 app.command(receive.receive, name="receive")

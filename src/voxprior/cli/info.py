@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
@@ -17,31 +17,40 @@ def info(*, json: Annotated[bool, Parameter(negative="", show_default=False)] = 
     json
         Print one JSON object.
     """
-    import json as text
-
-    import voxprior
-    from voxprior import registry
-
-    cards = {name: text.loads((registry.WEIGHTS / f"{name}.json").read_bytes()) for name in registry.weight_names()}
     if json:
-        methods = {job: list(names) for job, names in registry.METHODS.items()}
-        values = {
-            "version": voxprior.__version__,
-            "jobs": dict(registry.JOBS),
-            "methods": methods,
-            "weights": cards,
-        }
-        say(text.dumps(values, indent=2, sort_keys=True))
+        from json import dumps
+
+        say(dumps(everything(), indent=2, sort_keys=True))
         return 0
-    say(f"voxprior {voxprior.__version__}")
-    for job, what in registry.JOBS.items():
-        say(f"job {job}: {what}\n  methods: {', '.join(registry.METHODS[job])}")
-    for name, card in cards.items():
+    values = everything()
+    say(f"voxprior {values['version']}")
+    for job, what in values["jobs"].items():
+        say(f"job {job}: {what}\n  methods: {', '.join(values['methods'][job])}")
+    for name, card in values["weights"].items():
         say(f"weights {name}: {card['kind']}, {card['parameters'] / 1e6:.2f} M parameters, {card['licence']}")
+        say(f"  default of: {', '.join(card['default_of']) or 'nothing'}")
         say(f"  sha256 {card['sha256']}")
         for key, value in _lines(card.get("figures", {})):
             say(f"  {key}: {value}")
     return 0
+
+
+def everything() -> dict[str, Any]:
+    """The registry as plain values; each card of weights with where they are and which methods take them by default."""
+    import voxprior
+    from voxprior import registry
+
+    table = registry.weights_table()
+    return {
+        "version": voxprior.__version__,
+        "jobs": dict(registry.JOBS),
+        "methods": {job: list(names) for job, names in registry.METHODS.items()},
+        "default_weights": {job: dict(names) for job, names in registry.DEFAULT_WEIGHTS.items()},
+        "weights": {
+            name: {**entry.card, "origin": "bundled", "default_of": list(entry.default_of)}
+            for name, entry in table.items()
+        },
+    }
 
 
 def _lines(values: object, prefix: str = "") -> list[tuple[str, str]]:

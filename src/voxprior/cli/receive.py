@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
 from voxprior.cli.show import say, warn
 from voxprior.jobs.options import DicomOptions, SrOptions
+
+if TYPE_CHECKING:
+    from voxprior.jobs.receive import ReceiveRequest
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -58,19 +61,25 @@ def receive(
     verbose
         Show where an error arose.
     """
-    import threading
-
     from voxprior.errors import InputError
     from voxprior.io.dicom.node import Peer, require_title
-    from voxprior.jobs.receive import ReceiveRequest, Tell
-    from voxprior.jobs.receive import receive as serve
+    from voxprior.jobs.receive import ReceiveRequest
 
     if not (0 <= port < 65536 and wait > 0):
         raise InputError("--port must be within 0-65535, and --wait above 0")
     own = Peer(require_title(title), host, port)
     peer = None if forward is None else Peer.parse(forward)
     dicom = DicomOptions(uids=uids)
-    request = ReceiveRequest(own, options or SrOptions(), output, peer, callers, wait, dicom)
+    return _serve(ReceiveRequest(own, options or SrOptions(), output, peer, callers, wait, dicom), quiet)
+
+
+def _serve(request: ReceiveRequest, quiet: bool) -> int:
+    import threading
+
+    from voxprior.jobs.receive import Tell
+    from voxprior.jobs.receive import receive as serve
+
+    host = request.own.host
     if host not in LOOPBACK:
         warn(f"warning: listens at {host}, without encryption or passwords, as DICOM has none; trust this network")
     show = _quietly if quiet else _at_once

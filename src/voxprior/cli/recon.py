@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from voxprior.jobs.options import DicomOptions, ReconOptions
+
+if TYPE_CHECKING:
+    from voxprior.jobs.recon_request import ReconRequest
 
 
 def recon(
@@ -52,15 +55,20 @@ def recon(
     verbose
         Show where an error arose.
     """
+    from voxprior.jobs.recon_request import ReconRequest
+
+    own, dicom = options or ReconOptions(), DicomOptions(series=series)
+    return _run(ReconRequest(input, output, own, simulate, force, report, phase, dicom=dicom), quiet)
+
+
+def _run(request: ReconRequest, quiet: bool) -> int:
     from voxprior.cli.progress import watch
     from voxprior.cli.result import run_folder, show_result
     from voxprior.jobs.failure import reported
-    from voxprior.jobs.recon_request import ReconRequest, prepare
+    from voxprior.jobs.recon_request import prepare
     from voxprior.jobs.request import is_batch
 
-    own, dicom = options or ReconOptions(), DicomOptions(series=series)
-    request = ReconRequest(input, output, own, simulate, force, report, phase, dicom=dicom)
-    if is_batch(input, simulate):
+    if is_batch(request.source, request.simulate):
         from voxprior.jobs.recon_files import FILES
 
         return run_folder(request, FILES, quiet)

@@ -1,4 +1,4 @@
-"""The job for X-ray views that are in memory: taken of a volume, and reconstructed, as what they came as."""
+"""The job for X-ray views that are in memory: taken of a volume, and reconstructed to one, as arrays or tensors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from voxprior.jobs.ct import Reconstructed, reconstruct_views
 from voxprior.jobs.ct_request import CtRequest, simulation_of
 from voxprior.jobs.ct_simulate import simulate, truth_of
 from voxprior.jobs.memory import taken
-from voxprior.jobs.options import CtOptions, require_method
+from voxprior.jobs.options import CtOptions, ScannerOptions, require_method
 from voxprior.jobs.sidecar import sidecar
 from voxprior.methods.result import Progress
 from voxprior.operators.projection_matrix import require_size
@@ -84,7 +84,7 @@ def simulate_views(
     the command. ``reconstruct_sinogram(**views)`` takes the result. Raises :class:`InputError` as the command does.
     """
     options = _parsed({"mu_water": mu_water, "seed": seed})
-    names = ("views", "range_deg", "photons", "axis", "beam", "source_mm", "detector_mm")
+    names = tuple(ScannerOptions.model_fields)
     unknown = [name for name in scanner if name not in names]
     if unknown:
         raise InputError(f"{', '.join(unknown)} is nothing of a scanner; known are {', '.join(names)}")

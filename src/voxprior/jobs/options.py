@@ -91,7 +91,8 @@ class SrOptions(PlaneOptions):
         description="Output spacing along the slice axis, mm; the smaller in-plane spacing by default.",
     )
     thickness: float | None = Field(
-        default=None, description="Slice thickness, mm; the distance of the slices by default."
+        default=None,
+        description="Slice thickness, mm; by default that of the DICOM header, or the distance of the slices.",
     )
     gap: float | None = Field(default=None, description="Gap between slices, mm, negative where they overlap.")
     profile: str = Field(default="box", description="Slice profile: box, gaussian, slr, or a text file of samples.")

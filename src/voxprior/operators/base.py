@@ -13,6 +13,8 @@ from torch import Tensor
 
 CG_ITERATIONS = 200
 CG_TOLERANCE = 1e-7
+FLAT = 0.01
+"""Curvature of a direction below this times the rounding, as a part of the largest seen, counts as none."""
 
 
 class Operator(Protocol):
@@ -101,7 +103,7 @@ def solve_normal(
     whole = _energy(target, axes)
     share = whole.flatten(1).mean(1).reshape(-1, *[1] * (target.ndim - 1))
     goal = tolerance**2 * torch.maximum(whole, share)
-    done = 0
+    done, steepest = 0, torch.zeros_like(rr)
     for _ in range(iterations):
         # A system that has converged waits for the others: a further step would follow rounding into the null space.
         active = rr > goal
@@ -109,8 +111,10 @@ def solve_normal(
             break
         done += 1
         ap = normal(p) + lam * p
-        curvature = _inner(p, ap, axes)
-        go = active & (curvature > 0)
+        curvature, length = _inner(p, ap, axes), _energy(p, axes)
+        steepest = torch.maximum(steepest, curvature / length.clamp_min(tiny))
+        # Rounding that has got into the null space has next to no curvature, and the step along it would be endless.
+        go = active & (curvature > FLAT * torch.finfo(rr.dtype).eps * steepest * length)
         step = torch.where(go, rr / curvature.clamp_min(tiny), 0)
         x = x + step * p
         r = r - step * ap

@@ -17,6 +17,8 @@ from safetensors.torch import save as save_tensors
 
 from voxprior.errors import InputError
 from voxprior.priors.denoiser import SlicePrior, SlicePriorConfig
+from voxprior.priors.hub import fetch
+from voxprior.registry import weights_place
 
 FOLDER = Path(__file__).parent.parent / "weights"
 """Weights that the package carries."""
@@ -35,7 +37,8 @@ class Weights:
 
 
 def load(name: str = DEFAULT) -> Weights:
-    """Load weights by bundled name, ``.safetensors`` file (its ``.json`` card beside it) or ``hf://owner/repo/file``.
+    """Load weights by bundled name, ``.safetensors`` file (its ``.json`` card beside it) or ``hf://owner/repo/file``,
+    as :func:`voxprior.registry.weights_place` reads them.
 
     Raises :class:`InputError` when the file or its card is missing, cut, changed, or of another network.
     """
@@ -117,32 +120,10 @@ def export(prior: SlicePrior, path: Path, card: Mapping[str, Any]) -> dict[str, 
 
 
 def _locate(name: str) -> Path:
-    if name.startswith("hf://"):
-        return _fetch(name)
-    if name.endswith(".safetensors"):
-        path = Path(name)
-    else:
-        path = FOLDER / f"{name}.safetensors"
-        if not path.with_suffix(".json").is_file():
-            known = ", ".join(sorted(bundled())) or "none"
-            raise InputError(f"--weights {name} is unknown; bundled: {known}; or give a .safetensors file or hf://")
-    if not path.is_file():
-        raise InputError(f"{path.name}: no such weight file; check --weights")
+    place = weights_place(name)
+    if place.origin == "hub":
+        return fetch(place)
+    path = place.path
+    if path is None or not path.is_file():
+        raise InputError(f"{Path(name).name}: no such weight file; check --weights")
     return path
-
-
-def _fetch(name: str) -> Path:
-    parts = name.removeprefix("hf://").split("/")
-    if len(parts) < 3 or not name.endswith(".safetensors"):
-        raise InputError(f"--weights {name} must read hf://OWNER/REPOSITORY/FILE.safetensors")
-    try:
-        from huggingface_hub import hf_hub_download
-    except ImportError:
-        raise InputError("hf:// weights need the extra 'hub'; pip install 'voxprior[hub]'") from None
-    repository, file = "/".join(parts[:2]), "/".join(parts[2:])
-    try:
-        hf_hub_download(repository, file.removesuffix(".safetensors") + ".json")
-        return Path(hf_hub_download(repository, file))
-    except Exception as error:  # the hub raises many kinds; all mean that the weights are not here
-        kind = type(error).__name__
-        raise InputError(f"--weights {name} cannot be fetched ({kind}); check name and network") from None

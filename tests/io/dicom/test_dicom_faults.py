@@ -19,7 +19,7 @@ from voxprior.errors import InputError
 from voxprior.io.dicom import files, is_dicom, read_dicom
 
 
-def _told(path: Path, words: str) -> None:
+def _refused(path: Path, words: str) -> None:
     with pytest.raises(InputError, match=words) as caught:
         read_dicom(path)
     assert "\n" not in str(caught.value)
@@ -35,17 +35,19 @@ def _told(path: Path, words: str) -> None:
     ],
 )
 def test_missing_slices_are_found(order: list[int], words: str, tmp_path: Path) -> None:
+    """A hole in the stack is named with its place and width."""
     thick().write(tmp_path, order)
-    _told(tmp_path, words)
+    _refused(tmp_path, words)
 
 
 def test_tilt_is_refused_with_its_angle(tmp_path: Path) -> None:
+    """Guards against a sheared stack on a straight grid."""
     angle = np.deg2rad(12.0)
     series = thick("CT")
     series.row, series.column = (1.0, 0.0, 0.0), (0.0, float(np.cos(angle)), float(np.sin(angle)))
     series.step = (0.0, 0.0, 5.0)
     series.write(tmp_path)
-    _told(tmp_path, r"12\.0 degrees off their normal \(gantry tilt\)")
+    _refused(tmp_path, r"12\.0 degrees off their normal \(gantry tilt\)")
 
 
 def _localizer(ds: Dataset, index: int) -> None:
@@ -96,11 +98,13 @@ def _set(keyword: str, value: object) -> Callable[[Dataset, int], None]:
     ],
 )
 def test_what_is_no_stack_is_refused(change: Callable[[Dataset, int], None], words: str, tmp_path: Path) -> None:
+    """Every way in which a series is no even stack of images has its own line."""
     thick(change=change).write(tmp_path)
-    _told(tmp_path, words)
+    _refused(tmp_path, words)
 
 
 def test_thickness_that_is_missing_or_absurd_is_doubted(tmp_path: Path) -> None:
+    """A thickness that cannot be is not used, and a warning says so."""
     for name, thickness, words in (("a", None, "no slice thickness"), ("b", 40.0, "is not believed")):
         thick(thickness=thickness).write(tmp_path / name)
         volume = read_dicom(tmp_path / name)
@@ -109,26 +113,30 @@ def test_thickness_that_is_missing_or_absurd_is_doubted(tmp_path: Path) -> None:
 
 
 def test_constant_series_is_nothing_to_restore(tmp_path: Path) -> None:
+    """An empty series is an error and no division by zero."""
     Series(np.full((4, 8, 8), 5, np.uint16)).write(tmp_path)
-    _told(tmp_path, "every voxel is 5")
+    _refused(tmp_path, "every voxel is 5")
 
 
-def test_cut_files_are_told(tmp_path: Path) -> None:
+def test_cut_files_are_refused(tmp_path: Path) -> None:
+    """A transfer that broke off is told, not guessed at."""
     path = thick().write(tmp_path)[1]
     path.write_bytes(path.read_bytes()[:-100])
-    _told(tmp_path, "damaged")
+    _refused(tmp_path, "damaged")
     path.write_bytes(path.read_bytes()[:200])
-    _told(tmp_path, "damaged|no MR or CT|missing|no position")
+    _refused(tmp_path, "damaged|no MR or CT|missing|no position")
 
 
 def test_compression_without_a_decoder_is_named(tmp_path: Path) -> None:
+    """The line names the packing, so that the user can unpack it."""
     path = thick().write(tmp_path)[0]
     ds = dcmread(path)
-    ds.PixelData = b"\xfe\xff\x00\xe0\x00\x00\x00\x00\xfe\xff\x00\xe0\x04\x00\x00\x00abcd\xfe\xff\xdd\xe0\x00\x00\x00\x00"
+    item, end = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"
+    ds.PixelData = item + bytes(4) + item + b"\x04\0\0\0abcd" + end + bytes(4)
     ds["PixelData"].is_undefined_length = True
     ds.file_meta.TransferSyntaxUID = JPEGLSLossless
     ds.save_as(path, enforce_file_format=True)
-    _told(tmp_path, "pixels packed as JPEG-LS Lossless.*decompress")
+    _refused(tmp_path, "pixels packed as JPEG-LS Lossless.*decompress")
 
 
 def test_deflated_file_is_refused_unopened(tmp_path: Path) -> None:
@@ -143,10 +151,11 @@ def test_deflated_file_is_refused_unopened(tmp_path: Path) -> None:
     at = head.index(b"1.2.840.10008.1.2.1.99")
     head = head[: at - 2] + struct.pack("<H", 22) + head[at:]
     (tmp_path / "bomb.dcm").write_bytes(head[: 144 + length] + body)
-    _told(tmp_path / "bomb.dcm", "deflated as a whole")
+    _refused(tmp_path / "bomb.dcm", "deflated as a whole")
 
 
 def test_too_many_voxels_are_refused_before_they_are_read(tmp_path: Path) -> None:
+    """Guards memory: the headers alone say how much it would be."""
     thick().write(tmp_path)
     with pytest.raises(InputError, match="1920 voxels in the series; at most 1000"):
         read_dicom(tmp_path, voxel_cap=1000)
@@ -163,33 +172,37 @@ def _zip(path: Path, name: str, content: bytes, **values: object) -> Path:
 
 @pytest.mark.parametrize("name", ["../evil.dcm", "/etc/evil.dcm", "a/../../evil.dcm", "..\\evil.dcm", "C:\\evil.dcm"])
 def test_archive_that_reaches_outside_is_refused(name: str, tmp_path: Path) -> None:
+    """Guards against path traversal, in all its spellings."""
     inside = thick().write(tmp_path / "x")[0].read_bytes()
     path = _zip(tmp_path / "a.zip", name, inside)
-    _told(path, "names a file outside the archive")
+    _refused(path, "names a file outside the archive")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.zip", "x"]
 
 
 def test_archive_that_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guards against zip bombs, by bytes and by members."""
     path = _zip(tmp_path / "a.zip", "big.dcm", bytes(1 << 20))
     monkeypatch.setattr(files, "MOST_ZIPPED", 1 << 19)
-    _told(path, "unpacks to 1048576 bytes")
+    _refused(path, "unpacks to 1048576 bytes")
     monkeypatch.setattr(files, "MOST_FILES", 0)
-    _told(path, "holds more than 0 files")
+    _refused(path, "holds more than 0 files")
 
 
-def test_archive_that_is_damaged_or_empty_is_told(tmp_path: Path) -> None:
+def test_archive_that_is_damaged_or_empty_is_refused(tmp_path: Path) -> None:
+    """An archive that cannot be read says whether it is cut, encrypted or without images."""
     path = _zip(tmp_path / "a.zip", "x.txt", b"hello")
-    _told(path, "no MR or CT image here")
+    _refused(path, "no MR or CT image here")
     path.write_bytes(path.read_bytes()[:-10])
-    _told(path, "not a zip archive")
+    _refused(path, "not a zip archive")
     encrypted = bytearray(_zip(tmp_path / "b.zip", "x.dcm", bytes(200)).read_bytes())
     at = encrypted.index(b"PK\x01\x02")
     encrypted[at + 8] |= 1
     (tmp_path / "b.zip").write_bytes(encrypted)
-    _told(tmp_path / "b.zip", "is encrypted")
+    _refused(tmp_path / "b.zip", "is encrypted")
 
 
 def test_sequences_without_end_are_refused(tmp_path: Path) -> None:
+    """Guards the stack: a header nested thousands deep ends in a line."""
     paths = thick().write(tmp_path)
     depth = 3000
     item = b"\xfe\xff\x00\xe0\xff\xff\xff\xff"
@@ -198,11 +211,12 @@ def test_sequences_without_end_are_refused(tmp_path: Path) -> None:
     raw = paths[0].read_bytes()
     at = raw.index(b"\x10\x00\x10\x00PN")
     paths[0].write_bytes(raw[:at] + (start + item) * depth + ends * depth + raw[at:])
-    _told(tmp_path, "nested without end|damaged")
+    _refused(tmp_path, "nested without end|damaged")
 
 
-def test_missing_things_are_told(tmp_path: Path) -> None:
-    _told(tmp_path / "nothing", "no such file or folder")
+def test_missing_things_are_refused(tmp_path: Path) -> None:
+    """A name without a file, and a file that only claims to be DICOM."""
+    _refused(tmp_path / "nothing", "no such file or folder")
     (tmp_path / "a.dcm").write_bytes(b"no image")
-    _told(tmp_path / "a.dcm", "not a DICOM file")
+    _refused(tmp_path / "a.dcm", "not a DICOM file")
     assert is_dicom(tmp_path / "a.dcm"), "by its name it claims to be one, and the reader says why it is not"

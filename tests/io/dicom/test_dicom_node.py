@@ -34,6 +34,7 @@ def clock() -> Clock:
 
 
 def test_series_is_complete_when_its_sender_is_gone_and_it_is_quiet(tmp_path: Path, clock: Clock) -> None:
+    """Half a series is not begun."""
     inbox = Inbox(tmp_path, 5.0, clock)
     assert inbox.store(1, "1.2.3", "1.2.3.1", b"a") and inbox.store(1, "1.2.3", "1.2.3.2", b"b")
     clock.now += 6
@@ -45,6 +46,7 @@ def test_series_is_complete_when_its_sender_is_gone_and_it_is_quiet(tmp_path: Pa
 
 
 def test_an_association_for_each_image_is_one_series(tmp_path: Path, clock: Clock) -> None:
+    """Guards against senders that hang up after each image."""
     inbox = Inbox(tmp_path, 5.0, clock)
     for association in range(3):
         inbox.store(association, "1.2.3", f"1.2.3.{association}", b"x")
@@ -57,6 +59,7 @@ def test_an_association_for_each_image_is_one_series(tmp_path: Path, clock: Cloc
 
 
 def test_an_association_that_never_ends_does_not_hold_a_series_for_ever(tmp_path: Path, clock: Clock) -> None:
+    """Guards against senders that never hang up."""
     inbox = Inbox(tmp_path, 5.0, clock)
     inbox.store(1, "1.2.3", "1.2.3.1", b"x")
     clock.now += 51
@@ -64,6 +67,7 @@ def test_an_association_that_never_ends_does_not_hold_a_series_for_ever(tmp_path
 
 
 def test_images_sent_twice_are_kept_once_and_names_say_nothing(tmp_path: Path, clock: Clock) -> None:
+    """UIDs hold dates and may hold paths: only their digest is a name."""
     inbox = Inbox(tmp_path, 1.0, clock)
     for _ in range(2):
         inbox.store(1, "1.2.99.77", "../../1.2.99.77.5", b"x")
@@ -73,19 +77,24 @@ def test_images_sent_twice_are_kept_once_and_names_say_nothing(tmp_path: Path, c
 
 
 def test_a_series_without_end_is_turned_away(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guards the disk."""
     monkeypatch.setattr(inbox_module, "MOST_BYTES", 10)
     inbox = Inbox(tmp_path, 1.0, clock)
     assert inbox.store(1, "1.2", "1.2.1", bytes(8))
     assert not inbox.store(1, "1.2", "1.2.2", bytes(8))
 
 
-@pytest.mark.parametrize("text", ["PACS", "PACS@host", "@host:104", "PACS@host:0", "PACS@host:x", "A" * 17 + "@h:1", "P\\@h:1"])
+@pytest.mark.parametrize(
+    "text", ["PACS", "PACS@host", "@host:104", "PACS@host:0", "PACS@host:x", "A" * 17 + "@h:1", "P\\@h:1"]
+)
 def test_addresses_that_are_none(text: str) -> None:
+    """A typing error in an address is told at once."""
     with pytest.raises(InputError, match="give"):
         Peer.parse(text)
 
 
 def test_addresses() -> None:
+    """Title, host and port, of IPv6 too."""
     assert Peer.parse("PACS@10.0.0.7:104") == Peer("PACS", "10.0.0.7", 104)
     assert Peer.parse("PACS@[::1]:104").host == "::1"
     assert require_title(" VOX ") == "VOX"
@@ -100,6 +109,7 @@ def node(tmp_path: Path) -> Iterator[tuple[Inbox, Peer]]:
 
 
 def test_echo_and_store(node: tuple[Inbox, Peer], tmp_path: Path) -> None:
+    """The two services that an archive asks of a node."""
     from pynetdicom import AE
 
     inbox, peer = node
@@ -123,6 +133,7 @@ def test_echo_and_store(node: tuple[Inbox, Peer], tmp_path: Path) -> None:
 def test_strangers_and_wrong_addresses_are_refused(
     node: tuple[Inbox, Peer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Only who is named may send, and only to the right title."""
     from voxprior.io.dicom import node as node_module
 
     monkeypatch.setattr(node_module, "PAUSE", 0.0)

@@ -22,6 +22,7 @@ SHUFFLED = [3, 0, 5, 1, 4, 2]
 @pytest.mark.parametrize("modality", ["MR", "CT"])
 @pytest.mark.parametrize("kind", ["classic", "enhanced"])
 def test_affine_and_values_are_those_of_the_definition(modality: str, kind: str, tmp_path: Path) -> None:
+    """The affine is the standard's equation for it, whatever the order of the files."""
     series = thick(modality, slope=1.5, intercept=-100.0)
     if kind == "classic":
         series.write(tmp_path, SHUFFLED)
@@ -37,6 +38,7 @@ def test_affine_and_values_are_those_of_the_definition(modality: str, kind: str,
 
 
 def test_one_file_of_a_series_stands_for_all(tmp_path: Path) -> None:
+    """Who names one slice means the series."""
     series = thick()
     paths = series.write(tmp_path / "study")
     thick(uid="1.2.3.4", number=9).write(tmp_path / "study" / "other")
@@ -48,6 +50,7 @@ def test_one_file_of_a_series_stands_for_all(tmp_path: Path) -> None:
 
 
 def test_zip_folder_and_enhanced_file_are_the_same_scan(tmp_path: Path) -> None:
+    """One scan in three packings gives one volume; the digest does not hang on names."""
     series = thick()
     paths = series.write(tmp_path / "a")
     with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
@@ -84,6 +87,7 @@ def test_distance_is_measured_whatever_the_tag_means(stated: float, warned: bool
 
 
 def test_positions_rounded_to_tenths_are_one_even_stack(tmp_path: Path) -> None:
+    """Guards scans whose vendor rounds positions: uneven by .1 mm is not broken."""
     series = thick(spacing=6.937, thickness=5.0, shape=(12, 8, 8))
 
     def rounded(ds: Dataset, index: int) -> None:
@@ -98,18 +102,21 @@ def test_positions_rounded_to_tenths_are_one_even_stack(tmp_path: Path) -> None:
 
 
 def test_bytes_behind_the_pixels_are_passed_over(tmp_path: Path) -> None:
+    """Guards exports with megabytes of nothing behind the image."""
     paths = thick().write(tmp_path)
     paths[0].write_bytes(paths[0].read_bytes() + bytes(100_000))
     np.testing.assert_array_equal(read_dicom(tmp_path).data, thick().values().astype(np.float32))
 
 
 def test_an_object_that_lies_there_twice_counts_once(tmp_path: Path) -> None:
+    """A file copied twice into a folder is no second slice."""
     paths = thick().write(tmp_path)
     (tmp_path / "copy").write_bytes(paths[1].read_bytes())
     assert read_dicom(tmp_path).data.shape[2] == 6
 
 
 def test_several_images_a_place_are_frames(tmp_path: Path) -> None:
+    """Two echoes are two volumes, the short one first, and are never mixed."""
     first, second = thick(), thick()
     second.voxels = second.voxels + np.uint16(7)
     first.change = lambda ds, k: setattr(ds, "EchoTime", 80)
@@ -124,6 +131,7 @@ def test_several_images_a_place_are_frames(tmp_path: Path) -> None:
 
 
 def test_series_is_chosen_by_number_or_uid(tmp_path: Path) -> None:
+    """Guards against the silent choice of one of several series."""
     thick(number=3).write(tmp_path / "s" / "3")
     other = thick(number=5, uid="1.2.3.5", spacing=5.5)
     other.write(tmp_path / "s" / "5")
@@ -136,12 +144,14 @@ def test_series_is_chosen_by_number_or_uid(tmp_path: Path) -> None:
 
 
 def test_volume_shows_nothing_of_the_patient(tmp_path: Path) -> None:
+    """A volume that is printed by accident, as in a traceback, names nobody."""
     thick().write(tmp_path)
     volume = read_dicom(tmp_path)
     assert not any(secret in repr(volume) for secret in SECRETS)
 
 
 def test_other_files_are_no_dicom(tmp_path: Path) -> None:
+    """Guards the dispatch: text, NIfTI and their folders go to other readers."""
     (tmp_path / "notes.txt").write_text("hello " * 50)
     (tmp_path / "x.nii.gz").write_bytes(bytes(128) + b"DICM")
     assert not is_dicom(tmp_path / "notes.txt")

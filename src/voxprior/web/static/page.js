@@ -246,6 +246,9 @@ async function show(job) {
     byId("mix").min = outcome.before ? 0 : 1;
     byId("mix").max = named("std") ? 2 : 1;
     byId("mix").value = 1;
+    byId("stop-input").hidden = !outcome.before;
+    byId("stop-std").hidden = !named("std");
+    byId("mix").disabled = !outcome.before && !named("std");
     mixed();
     viewer.plane(byId("view").value);
   } catch (error) {

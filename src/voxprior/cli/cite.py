@@ -1,0 +1,96 @@
+"""``voxprior cite``: what to cite, as BibTeX."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from voxprior.cli.show import say
+from voxprior.errors import InputError
+
+OURS = "Voxprior: this package."
+"""Citation of a method that was published nowhere else."""
+_PAPER = re.compile(
+    r"(?P<authors>[A-Z][\w-]+(?:, [A-Z][\w-]+)*(?: and [A-Z][\w-]+| et al\.)?), (?P<title>.+), "
+    r"(?P<venue>[^,]+?),? (?P<year>\d{4})"
+)
+FILE = "CITATION.cff"
+
+
+def cite(name: str | None = None, /) -> int:
+    """Print BibTeX: of Voxprior, and of the papers behind a method or behind all methods of a job.
+
+    Parameters
+    ----------
+    name
+        Job or method, such as recon or tpdm; Voxprior alone by default.
+    """
+    say(software())
+    for key, text in chosen(name).items():
+        for entry in entries(key, text):
+            say("\n" + entry)
+    return 0
+
+
+def chosen(name: str | None) -> dict[str, str]:
+    """Citations of the methods that ``name`` stands for, by method; raises :class:`InputError` for another name."""
+    from voxprior import registry
+
+    if name is None:
+        return {}
+    jobs = [name] if name in registry.METHODS else list(registry.METHODS)
+    pairs = [(j, m) for j in jobs for m in registry.METHODS[j] if name in (j, m)]
+    if not pairs:
+        methods = sorted({method for job in registry.METHODS.values() for method in job})
+        raise InputError(f"{name}: neither job nor method; give one of {', '.join([*registry.METHODS, *methods])}")
+    found: dict[str, str] = {}
+    for job, method in pairs:
+        text = registry.resolve(method, job).citation
+        if text != OURS and text not in found.values():
+            found[method if method not in found else f"{method}-{job}"] = text
+    return found
+
+
+def entries(key: str, citation: str) -> Iterator[str]:
+    """BibTeX of a method's citation, an entry a paper; a comment for what is no paper."""
+    for number, part in enumerate(citation.rstrip(".").split("; ")):
+        match = _PAPER.fullmatch(part)
+        if match is None:
+            yield f"% {key}: {part}"
+            continue
+        fields = {
+            "author": _authors(match["authors"]),
+            "title": f"{{{match['title']}}}",
+            "howpublished": match["venue"],
+            "year": match["year"],
+        }
+        yield _entry("misc", key if number == 0 else f"{key}-{number + 1}", fields)
+
+
+def software() -> str:
+    """BibTeX of Voxprior, from its CITATION.cff; raises :class:`InputError` when that is not there."""
+    here = Path(__file__).parents[1]
+    path = next((p for p in (here / FILE, here.parents[1] / FILE) if p.is_file()), None)
+    if path is None:
+        raise InputError(f"{FILE} is missing from this installation; install voxprior again")
+    values = dict(re.findall(r'^([a-z-]+): "?(.+?)"?$', path.read_text(encoding="utf-8"), re.MULTILINE))
+    names = re.findall(r'^ +- name: "?(.+?)"?$', path.read_text(encoding="utf-8"), re.MULTILINE)
+    fields = {
+        "author": " and ".join(f"{{{name}}}" for name in names),
+        "title": f"{{{values['title']}}}",
+        "version": values["version"],
+        "year": values["date-released"][:4],
+        "note": f"Licence {values['license']}",
+    }
+    return _entry("software", "voxprior", fields)
+
+
+def _authors(text: str) -> str:
+    """``Lee et al.``, ``Kak and Slaney`` or ``Rudin, Osher and Fatemi`` as BibTeX names them."""
+    return text.replace(" et al.", " and others").replace(", ", " and ")
+
+
+def _entry(kind: str, key: str, fields: Mapping[str, str]) -> str:
+    lines = [f"  {name} = {{{value}}}," for name, value in fields.items()]
+    return "\n".join([f"@{kind}{{{key},", *lines, "}"])

@@ -1,0 +1,93 @@
+"""What to cite, and what there is."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from voxprior import registry
+from voxprior.cli.app import main
+from voxprior.cli.cite import OURS, chosen, entries
+
+ENTRY = re.compile(r"@(\w+)\{([\w-]+),\n((?:  \w+ = \{.+\},\n)+)\}")
+
+
+def _cited(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, str]:
+    assert main(["cite", *words]) == 0
+    out = capsys.readouterr().out
+    rest = [line for line in ENTRY.sub("", out).splitlines() if line and not line.startswith("%")]
+    assert not rest, "everything is an entry or a comment"
+    assert out.count("{") == out.count("}")
+    return {key: fields for _, key, fields in ENTRY.findall(out)}
+
+
+def test_the_package_is_cited_as_its_citation_file_says(capsys: pytest.CaptureFixture[str]) -> None:
+    """Guards against two truths: version and title come from CITATION.cff."""
+    fields = _cited(capsys)
+    assert set(fields) == {"voxprior"}
+    text = (Path(__file__).parents[2] / "CITATION.cff").read_text(encoding="utf-8")
+    assert re.search(r"^version: (.+)$", text, re.MULTILINE)[1] in fields["voxprior"]
+    assert "Voxprior: restoring 3-D medical scans" in fields["voxprior"]
+
+
+def test_every_paper_of_every_method_becomes_an_entry(capsys: pytest.CaptureFixture[str]) -> None:
+    """Guards the credit of others: a method whose citation is a paper has author, title, year in BibTeX."""
+    for job, methods in registry.METHODS.items():
+        cited = _cited(capsys, job)
+        for method in methods:
+            text = registry.resolve(method, job).citation
+            if text != OURS and re.search(r"\b(19|20)\d\d\b", text):
+                assert any(key.startswith(method) or _same(text, f) for key, f in cited.items()), (job, method)
+    fields = _cited(capsys, "tpdm")["tpdm"]
+    assert "author = {Lee and others}" in fields and "year = {2023}" in fields
+    assert "title = {{Improving 3D imaging with pre-trained perpendicular 2D diffusion models}}" in fields
+
+
+def _same(text: str, fields: str) -> bool:
+    title = re.search(r"title = \{\{(.+)\}\}", fields)
+    return title is not None and title[1] in text
+
+
+def test_two_papers_and_no_paper() -> None:
+    """Guards the reading of citations: several are parted, several authors are named, a remark stays a remark."""
+    two = list(entries("tv", "Rudin, Osher and Fatemi, On noise, Physica D, 1992; Block et al., On coils, MRM 2007."))
+    assert "author = {Rudin and Osher and Fatemi}" in two[0] and "@misc{tv," in two[0]
+    assert "@misc{tv-2," in two[1] and "howpublished = {MRM}" in two[1]
+    assert list(entries("fft", "the inverse transform")) == ["% fft: the inverse transform"]
+    assert chosen("cubic-projected") is not None
+
+
+def test_another_name_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """Guards the message, which lists what may be given."""
+    assert main(["cite", "nothing"]) == 2
+    assert "neither job nor method; give one of sr, recon" in capsys.readouterr().err
+
+
+def test_info_is_the_registry(capsys: pytest.CaptureFixture[str]) -> None:
+    """Guards programs that read it: every job, method and bundled weight, each with checksum, licence and users."""
+    assert main(["info", "--json"]) == 0
+    values = json.loads(capsys.readouterr().out)
+    assert values["jobs"] == dict(registry.JOBS)
+    assert values["methods"] == {job: list(names) for job, names in registry.METHODS.items()}
+    assert set(values["weights"]) == set(registry.weight_names())
+    for card in values["weights"].values():
+        assert re.fullmatch("[0-9a-f]{64}", card["sha256"]) and card["licence"] and card["origin"] == "bundled"
+        assert all(registry.require(*reversed(user.split("/"))) for user in card["default_of"])
+
+
+def test_the_table_of_default_weights_is_what_the_methods_take() -> None:
+    """Guards the table, which imports no method: it must say what each would load."""
+    from voxprior.methods import ct, hfs_sde, kspace, tpdm
+    from voxprior.priors.weights import DEFAULT
+
+    table = registry.DEFAULT_WEIGHTS
+    assert table["sr"] == table["generate"] == {"voxprior": DEFAULT, "tpdm": DEFAULT}
+    assert table["recon"]["voxprior"] == kspace.WEIGHTS and table["recon"]["tpdm"] == tpdm.COMPLEX_WEIGHTS
+    assert table["ct"] == {"voxprior": ct.WEIGHTS, "tpdm": tpdm.TOMOGRAPHY_WEIGHTS}
+    for name in ("hfs-sde", "ve-sde", "vp-sde"):
+        options = registry.resolve(name, "recon").Options
+        assert table["recon"][name] == options.model_fields["weights"].default
+    assert hfs_sde is not None

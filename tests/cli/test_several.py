@@ -1,0 +1,119 @@
+"""``voxprior sr`` with several scans of one patient: one volume, a proof for each, and what goes wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from phantoms import HEAD
+
+SIZE, THICK = 40.0, 5.0
+
+
+def scan(folder: Path, name: str, axis: int, scale: float = 1.0, turn: float = 0.0, shift: float = 0.0) -> Path:
+    """The head in 8 slices of 5 mm along world ``axis``, 2 mm in plane; ``turn``: degrees about the first axis."""
+    steps = np.where(np.arange(3) == axis, THICK, 2.0)
+    count = np.round(SIZE / steps).astype(int)
+    fine = [(np.arange(c * s) - (c * s - 1) / 2) for c, s in zip(count, steps, strict=True)]
+    places = np.stack(np.meshgrid(*fine, indexing="ij"))
+    angle = np.deg2rad(turn)
+    rotation = np.array([[1, 0, 0], [0, np.cos(angle), -np.sin(angle)], [0, np.sin(angle), np.cos(angle)]])
+    world = np.einsum("wc,cijk->wijk", rotation, places)
+    data = HEAD.at(*world) * scale
+    for a, (c, s) in enumerate(zip(count, steps, strict=True)):
+        shape = [*data.shape]
+        shape[a : a + 1] = [c, int(s)]
+        data = data.reshape(shape).mean(axis=a + 1)
+    affine = np.eye(4)
+    affine[:3, :3] = rotation @ np.diag(steps)
+    affine[:3, 3] = -affine[:3, :3] @ ((count - 1) / 2) + [shift, 0, 0]
+    image = nib.Nifti1Image(data.astype(np.float32), affine)
+    image.set_qform(affine, 1)
+    nib.save(image, folder / name)
+    return folder / name
+
+
+def values(out: Path) -> dict:
+    return json.loads(out.with_name("out.json").read_text())
+
+
+def test_three_scans_become_one_volume_with_a_proof_for_each(voxprior, tmp_path: Path) -> None:
+    """The result explains every scan, whatever its gain and tilt; a changed scan or scale fails the check."""
+    scans = [
+        scan(tmp_path, "ax.nii.gz", 2),
+        scan(tmp_path, "cor.nii.gz", 1, 1.6),
+        scan(tmp_path, "tilted.nii.gz", 0, 0.5, 12.0),
+    ]
+    out, page = tmp_path / "out.nii.gz", tmp_path / "r.html"
+    ran = voxprior("sr", "-i", *scans, "-o", out, "--method", "cubic", "--report", page)
+    assert ran.code == 0, ran.err
+    told = values(out)
+    assert nib.load(out).shape == (20, 20, 20) and told["inputs"] == ["ax.nii.gz", "cor.nii.gz", "tilted.nii.gz"]
+    each = told["certificate"]["scans"]
+    assert [round(one["scale"], 1) for one in each] == [1.0, 1.6, 0.5]
+    assert all(one["residual"] < 0.06 for one in each) and each[2]["used"] < 1
+    assert "cor.nii.gz" in page.read_text() and str(tmp_path) not in page.read_text()
+    assert voxprior("verify", out).code == 0
+    sidecar = tmp_path / "out.json"
+    told["certificate"]["scans"][1]["scale"] *= 1.01
+    sidecar.write_text(json.dumps(told))
+    assert voxprior("verify", out).code == 1
+    told["certificate"]["scans"][1]["scale"] = "x"
+    sidecar.write_text(json.dumps(told))
+    assert "damaged" in voxprior("verify", out).err
+
+
+def test_together_is_better_than_the_best_alone(voxprior, tmp_path: Path) -> None:
+    """Guards the point of it: three directions of the same head resolve what no single one does."""
+    scans = [scan(tmp_path, f"{axis}.nii.gz", axis) for axis in (2, 1, 0)]
+    places = np.meshgrid(*[(np.arange(20) - 9.5) * 2] * 3, indexing="ij")
+    truth = HEAD.at(*places)
+    errors = []
+    for number, chosen in enumerate(([scans[0]], [scans[1]], [scans[2]], scans)):
+        out = tmp_path / str(number) / "out.nii"
+        out.parent.mkdir()
+        assert voxprior("sr", "-i", *chosen, "-o", out, "--method", "cubic-projected").code == 0
+        errors.append(float(np.square(nib.load(out).get_fdata() - truth).mean()))
+    assert 10 * np.log10(min(errors[:3]) / errors[3]) > 1
+
+
+def test_what_several_scans_do_not_go_with(voxprior, tmp_path: Path) -> None:
+    """Each mistake is one line and code 2, and nothing is written."""
+    a, b = scan(tmp_path, "a.nii.gz", 2), scan(tmp_path, "b.nii.gz", 1)
+    away = scan(tmp_path, "away.nii.gz", 1, shift=500.0)
+    out = tmp_path / "out.nii"
+    for words, reason in (
+        ((a, b, "--mode", "sample"), "--mode sample takes one scan"),
+        ((a, a), "named twice"),
+        ((a, b, "--simulate"), "do not go with"),
+        ((a, tmp_path / "none.nii"), "no such file"),
+        ((a, tmp_path), "each is an image file"),
+        ((a, away, "--method", "linear"), "away.nii.gz: does not meet the first scan"),
+        ((a, "--register"), "--register needs several"),
+    ):
+        ran = voxprior("sr", "-i", *words, "-o", out)
+        assert ran.code == 2 and reason in ran.err, ran.err
+        assert not out.exists()
+
+
+@pytest.mark.slow
+def test_registration_finds_how_a_patient_moved() -> None:
+    """A head turned by 6 degrees and moved by 4 mm comes back to 0.5 mm in the middle of the brain."""
+    from voxprior.jobs.registration import rigid
+    from voxprior.volume import Volume
+
+    places = np.meshgrid(*[(np.arange(40) - 19.5) * 2] * 3, indexing="ij")
+    angle = np.deg2rad(6.0)
+    move = np.eye(4)
+    move[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    move[:3, 3] = [3.0, -2.0, 2.0]
+    still = Volume(HEAD.at(*places).astype(np.float32), np.array([[2.0, 0, 0, -39], [0, 2, 0, -39], [0, 0, 2, -39], [0, 0, 0, 1]]))
+    turned = np.einsum("wc,cijk->wijk", move[:3, :3], np.stack(places)) + move[:3, 3, None, None, None]
+    moved = Volume(HEAD.at(*turned).astype(np.float32), still.affine)
+    found = rigid(still, moved)
+    points = np.array([[0, 0, 0, 1], [15, 0, 0, 1], [0, -15, 0, 1], [0, 0, 15, 1.0]]).T
+    assert np.abs((found @ points - move @ points)[:3]).max() < 0.5

@@ -1,0 +1,79 @@
+"""dcm2niix finds derived series in their place, and dciodvfy finds nothing wrong that was not in the source."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+from nibabel.orientations import io_orientation, ornt_transform
+
+from dicoms import thick
+from voxprior.cli.app import main
+from voxprior.io.dicom import read_dicom
+from voxprior.volume import Volume
+
+pytestmark = pytest.mark.external
+
+OBLIQUE = {"row": (0.96, 0.28, 0.0), "column": (-0.168, 0.576, 0.8)}
+CASES = [(m, kind, turn) for m in ("MR", "CT") for kind in ("classic", "enhanced") for turn in ({}, OBLIQUE)]
+
+
+@pytest.fixture(params=CASES, ids=lambda c: f"{c[0]}-{c[1]}-{'oblique' if c[2] else 'straight'}")
+def pair(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, Path]:
+    """A thick series, and the one that is derived from it."""
+    modality, kind, turn = request.param
+    series = thick(modality, shape=(6, 24, 20), **turn)
+    if kind == "classic":
+        series.write(tmp_path / "in", [3, 0, 5, 1, 4, 2])
+    else:
+        series.write_enhanced(tmp_path / "in")
+    words = ["sr", "-i", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--dicom", "--method", "cubic", "-q"]
+    assert main(words) == 0
+    return tmp_path / "in", tmp_path / "out"
+
+
+def _converted(folder: Path, to: Path, ask: Callable[..., str]) -> nibabel.Nifti1Image:
+    to.mkdir()
+    ask("dcm2niix", "-b", "n", "-d", "0", "-m", "y", "-f", "x", "-o", to, folder)
+    (found,) = to.glob("*.nii")
+    return nibabel.load(found)
+
+
+def _as(image: nibabel.Nifti1Image, volume: Volume) -> nibabel.Nifti1Image:
+    """``image`` with its axes flipped to those of ``volume``; nothing is resampled."""
+    return image.as_reoriented(ornt_transform(io_orientation(image.affine), io_orientation(volume.affine)))
+
+
+def test_place_and_values_by_dcm2niix(pair: tuple[Path, Path], ask: Callable[..., str], tmp_path: Path) -> None:
+    """The affine to 1e-4, of source and derived series; voxels to the step of the stored integers."""
+    for folder in pair:
+        volume = read_dicom(folder)
+        image = _as(_converted(folder, tmp_path / f"{folder.name}.nii", ask), volume)
+        assert image.shape == volume.data.shape
+        np.testing.assert_allclose(image.affine, volume.affine, atol=1e-4)
+        np.testing.assert_allclose(image.get_fdata(), volume.data, atol=1e-3 + 1e-6 * np.abs(volume.data).max())
+
+
+def _errors(path: Path) -> set[str]:
+    found = subprocess.run(["dciodvfy", str(path)], capture_output=True, text=True, timeout=60, check=False)
+    lines = (found.stdout + found.stderr).splitlines()
+    return {re.sub(r'"[\d.]+"|<[\d.]+>', "VALUE", line) for line in lines if line.startswith("Error")}
+
+
+def test_no_error_by_dciodvfy_that_the_source_does_not_have(pair: tuple[Path, Path]) -> None:
+    source, derived = pair
+    known = set().union(*(_errors(path) for path in source.iterdir()))
+    found = set().union(*(_errors(path) for path in sorted(derived.rglob("*.dcm"))[::5]))
+    assert found <= known
+    assert not any("Referenced" in line or "Equipment" in line for line in found)
+
+
+def test_dciodvfy_sees_errors(tmp_path: Path) -> None:
+    """The judge is awake: an image without its rows is an error."""
+    path = thick(change=lambda ds, k: ds.__delitem__("FrameOfReferenceUID")).write(tmp_path)[0]
+    assert _errors(path)
