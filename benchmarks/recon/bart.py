@@ -16,6 +16,8 @@ ITERATIONS = 100
 TERMS = {"L1-wavelet": "W:3:0:{weight}", "TV": "T:3:0:{weight}"}
 """Regularisation over the two image axes, with a weight on the scale to which pics brings the data."""
 WEIGHTS = (5e-4, 1e-3, 2e-3, 4e-3, 8e-3)
+STRONG = (4e-3, 8e-3, 1.6e-2, 3.2e-2, 6.4e-2)
+"""Where a twenty-fourth of the samples is there: more has to come from the regularisation."""
 
 
 def version() -> str:

@@ -35,13 +35,21 @@ PACKAGES = {"deepinv": "deepinv==0.5.0", "mrpro": "mrpro==0.261015"}
 
 @dataclass(frozen=True)
 class Peer:
-    """``solve(problem, weight)`` gives an image on the scale of the data and seconds; ``on`` says on which cases."""
+    """``solve(problem, weight)`` gives an image on the scale of the data and seconds; ``on`` says on which cases.
+
+    ``strong``: the weights that are tried at R = 24, by default the same.
+    """
 
     label: str
     version: str
     weights: tuple[float, ...]
     solve: Callable[[Problem, float], tuple[np.ndarray, float]]
     on: Callable[[Case], bool] = lambda case: True
+    strong: tuple[float, ...] = ()
+
+    def grid(self, case: Case) -> tuple[float, ...]:
+        """The weights that are tried for a case."""
+        return self.strong or self.weights if case.acceleration == 24 else self.weights
 
 
 def main() -> None:
@@ -59,7 +67,7 @@ def main() -> None:
     for case in [*recon_cases(chosen.data), *undersampled_cases(chosen.data)]:
         if not peer.on(case) or not all(word in case.name for word in chosen.only):
             continue
-        settings = {"version": peer.version, "weight": choose(peer, chosen.data, case, tuning), "grid": peer.weights}
+        settings = {"version": peer.version, "weight": choose(peer, chosen.data, case, tuning), "grid": peer.grid(case)}
         key = case_key(case, peer.label, settings)
         if key in done:
             continue
@@ -83,7 +91,7 @@ def choose(peer: Peer, data: Path, case: Case, tuning: Store) -> float:
     ]
     known = {record["key"]: record for record in tuning.records()}
     means = {}
-    for weight in peer.weights:
+    for weight in peer.grid(case):
         values = []
         for c in alike:
             settings = {"version": peer.version, "weight": weight}
@@ -120,7 +128,7 @@ def make_peer(name: str, environment: Path) -> Peer:
     if name.startswith("bart"):
         term = {"bart-wavelet": "L1-wavelet", "bart-tv": "TV"}[name]
         solve = partial(_bart, term)
-        return Peer(f"BART pics, {term}", bart.version(), bart.WEIGHTS, solve)
+        return Peer(f"BART pics, {term}", bart.version(), bart.WEIGHTS, solve, strong=bart.STRONG)
     worker = Worker(name, install(name, environment))
     label = {"deepinv": "deepinv, TV by FISTA", "mrpro": "mrpro, L1-wavelet by PDHG"}[name]
     return Peer(label, worker.version, (3e-4, 1e-3, 3e-3, 1e-2), worker.solve, eightfold)

@@ -1,5 +1,9 @@
 """Voxprior restores three-dimensional medical scans with diffusion priors.
 
+The nine words, from which every method is made: :class:`Volume`, :class:`Operator`, :class:`Measurement`,
+:class:`Denoiser`, guidance (:func:`proximal`, :func:`projection`, :func:`dps`, :func:`pi_gdm`), :class:`Process`,
+:class:`Step` (made by :func:`schedule`), :func:`sample` and :class:`Method`. :func:`restore` and its sisters use them.
+
 Nothing heavy is imported until it is used: ``import voxprior`` loads neither numpy nor torch.
 """
 
@@ -10,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from voxprior.diffusion.denoiser import Denoiser
-    from voxprior.diffusion.process import Process
-    from voxprior.diffusion.sample import sample
+    from voxprior.diffusion.process import Process, White
+    from voxprior.diffusion.sample import Guided, sample, start
     from voxprior.diffusion.schedule import Step, schedule
     from voxprior.errors import InputError
+    from voxprior.guidance.gradient import dps, pi_gdm
+    from voxprior.guidance.proximal import projection, proximal
     from voxprior.jobs.ct_memory import Tomogram, reconstruct_sinogram, simulate_views
     from voxprior.jobs.memory import Restoration, restore
     from voxprior.jobs.recon_memory import Reconstruction, reconstruct
@@ -26,6 +32,7 @@ __version__ = "0.1.0"
 
 _WHERE = {
     "Denoiser": "voxprior.diffusion.denoiser",
+    "Guided": "voxprior.diffusion.sample",
     "InputError": "voxprior.errors",
     "Measurement": "voxprior.operators.base",
     "Method": "voxprior.methods.result",
@@ -38,17 +45,24 @@ _WHERE = {
     "Step": "voxprior.diffusion.schedule",
     "Tomogram": "voxprior.jobs.ct_memory",
     "Volume": "voxprior.volume",
+    "White": "voxprior.diffusion.process",
     "check": "voxprior.operators.check",
+    "dps": "voxprior.guidance.gradient",
+    "pi_gdm": "voxprior.guidance.gradient",
+    "projection": "voxprior.guidance.proximal",
+    "proximal": "voxprior.guidance.proximal",
     "reconstruct": "voxprior.jobs.recon_memory",
     "reconstruct_sinogram": "voxprior.jobs.ct_memory",
     "restore": "voxprior.jobs.memory",
     "sample": "voxprior.diffusion.sample",
     "schedule": "voxprior.diffusion.schedule",
     "simulate_views": "voxprior.jobs.ct_memory",
+    "start": "voxprior.diffusion.sample",
 }
 
 __all__ = [
     "Denoiser",
+    "Guided",
     "InputError",
     "Measurement",
     "Method",
@@ -61,14 +75,20 @@ __all__ = [
     "Step",
     "Tomogram",
     "Volume",
+    "White",
     "__version__",
     "check",
+    "dps",
+    "pi_gdm",
+    "projection",
+    "proximal",
     "reconstruct",
     "reconstruct_sinogram",
     "restore",
     "sample",
     "schedule",
     "simulate_views",
+    "start",
 ]
 
 

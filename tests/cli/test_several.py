@@ -109,9 +109,11 @@ def test_registration_finds_how_a_patient_moved() -> None:
     places = np.meshgrid(*[(np.arange(40) - 19.5) * 2] * 3, indexing="ij")
     angle = np.deg2rad(6.0)
     move = np.eye(4)
-    move[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    move[1:3, 1:3] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
     move[:3, 3] = [3.0, -2.0, 2.0]
-    still = Volume(HEAD.at(*places).astype(np.float32), np.array([[2.0, 0, 0, -39], [0, 2, 0, -39], [0, 0, 2, -39], [0, 0, 0, 1]]))
+    affine = np.diag([2.0, 2.0, 2.0, 1.0])
+    affine[:3, 3] = -39
+    still = Volume(HEAD.at(*places).astype(np.float32), affine)
     turned = np.einsum("wc,cijk->wijk", move[:3, :3], np.stack(places)) + move[:3, 3, None, None, None]
     moved = Volume(HEAD.at(*turned).astype(np.float32), still.affine)
     found = rigid(still, moved)

@@ -159,10 +159,12 @@ def test_a_method_that_is_not_there_is_left_out(monkeypatch):
     assert names <= set(METHODS["ct"]) and {"fbp", "cgls", "tv"} <= names
     everything = {**METHODS, "ct": dict.fromkeys(("fbp", "cgls", "tv", "tpdm", "voxprior"), "m:o")}
     monkeypatch.setattr(contenders, "METHODS", everything)
-    members = {c.label: c for c in ct_contenders({})}
+    monkeypatch.setattr(contenders, "weight_names", tuple)
+    assert {c.method for c in ct_contenders({})} == {"fbp", "cgls", "tv"}
+    members = {c.label: c for c in ct_contenders({}, "w")}
     assert {c.place for c in members.values() if c.method == "tpdm"} == {"block"}
     assert members[contenders.MEAN].place == members[contenders.SAMPLE].place == ""
-    assert members[contenders.FOUR].options == {"mode": "sample", "samples": 4}
+    assert members[contenders.FOUR].options == {"mode": "sample", "samples": 4, "weights": "w"}
 
 
 def test_settings_are_chosen_before_the_cases_are_run(data, tmp_path, monkeypatch):

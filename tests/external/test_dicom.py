@@ -66,6 +66,7 @@ def _errors(path: Path) -> set[str]:
 
 
 def test_no_error_by_dciodvfy_that_the_source_does_not_have(pair: tuple[Path, Path]) -> None:
+    """Errors are compared without their UIDs, over all files of the source and every fifth of the derived series."""
     source, derived = pair
     known = set().union(*(_errors(path) for path in source.iterdir()))
     found = set().union(*(_errors(path) for path in sorted(derived.rglob("*.dcm"))[::5]))

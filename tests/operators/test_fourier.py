@@ -303,3 +303,15 @@ def test_shapes_are_told() -> None:
     assert (operator.shape, operator.image_shape, operator.data_shape) == ((7, 10), (2, 7, 10), (4, 7, 10))
     assert Fourier(_lines(7, 10)).data_shape == (7, 10)
     assert Fourier(torch.ones(4, 5, dtype=torch.bool)).acceleration == 1.0
+
+
+@pytest.mark.parametrize("mean", [0.0, 100.0])
+def test_a_real_image_behind_scattered_samples_is_solved_once(mean: float) -> None:
+    """After the two steps that it takes, the residual is rounding; steps along that would have no end."""
+    keep = torch.from_numpy(make_mask("poisson", (48, 51), 8, 8).keep).expand(3, 48, 51)
+    operator = Fourier(keep, axes=(1, 2)) @ RealImage()
+    x = mean + torch.rand(1, 3, 48, 51, generator=torch.Generator().manual_seed(0))
+    y = operator.apply(x)
+    found = operator.prox(torch.zeros_like(x), y, 0.0)
+    assert float((operator.apply(found) - y).norm() / y.norm()) < 1e-5
+    assert float(found.norm()) <= float(x.norm()) * (1 + 1e-5)  # of all that explain the data, the smallest

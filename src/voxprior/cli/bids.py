@@ -129,7 +129,8 @@ def _summary(outcomes: list[Outcome], quiet: bool) -> int:
         width = max(len(outcome.name) for outcome in outcomes)
         for outcome in outcomes:
             say(f"{outcome.name:{width}}  {outcome.state}")
-        counts = {state: sum(o.state == state for o in outcomes) for state in ("restored", "finished earlier", "failed")}
+        states = [outcome.state for outcome in outcomes]
+        counts = {state: states.count(state) for state in ("restored", "finished earlier", "failed")}
         say(", ".join(f"{count} {state}" for state, count in counts.items()))
     if failed:
         warn(f"{len(failed)} of {len(outcomes)} scans failed: {', '.join(outcome.name for outcome in failed)}")

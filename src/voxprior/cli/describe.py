@@ -18,6 +18,7 @@ def describe(
     options: Annotated[SrOptions | None, Parameter(name="*")] = None,
     frames: str | None = None,
     series: str | None = None,
+    json: Annotated[bool, Parameter(negative="", show_default=False)] = False,
 ) -> int:
     """Say in millimetres how a scan is understood, with a drawing, and what a run needs.
 
@@ -31,9 +32,18 @@ def describe(
         Frame of a 4-D image, from 0; of several the first is described.
     series
         Which series of a DICOM folder or zip: its number or UID; needed if it has several.
+    json
+        Print values for a program instead.
     """
     from voxprior.io.scans import read_scans
     from voxprior.jobs.describe import describe as lines_of
+    from voxprior.jobs.findings import findings
 
-    say("\n".join(lines_of(read_scans(input, frames, series)[0], options or SrOptions())))
+    found = findings(read_scans(input, frames, series)[0], options or SrOptions())
+    if json:
+        from json import dumps
+
+        say(dumps(found, indent=2))
+        return 0
+    say("\n".join(lines_of(found)))
     return 0

@@ -39,9 +39,8 @@ def sr(
     Parameters
     ----------
     input
-        Scan (.nii, .nii.gz, .mgz), a DICOM series (folder, .zip, or one of its files), or a folder of scans; with
-        --simulate also a folder of .npy slices. Several scans of one patient (-i A B C) become one volume, on the
-        fine grid of the first.
+        Scan (.nii, .nii.gz, .mgz), DICOM series (folder, .zip or file), or folder of scans; with --simulate also of
+        .npy slices. Several scans of one patient (-i A B C) become one volume, on the fine grid of the first.
     output
         Image to write, for a folder of scans the folder to write to, or with --dicom the folder for the series.
     options
@@ -71,14 +70,17 @@ def sr(
     if len(input) > 1:
         from voxprior.jobs.several_request import SeveralRequest
 
-        if simulate or frames is not None or factor is not None or place.dicom:
-            raise InputError("several scans do not go with --simulate, --factor, --frames or --dicom; leave them out")
-        first, *others = input
-        request = SeveralRequest(first, output, own, False, force, report, others=tuple(others), register=register)
-        return _several(request, quiet)
+        _require_alone(simulate or frames is not None or factor is not None or place.dicom)
+        wanted = SeveralRequest(input[0], output, own, False, force, report, others=tuple(input[1:]), register=register)
+        return _several(wanted, quiet)
     if register:
         raise InputError("--register needs several scans; name them after one -i")
     return _one(SrRequest(input[0], output, own, simulate, force, report, frames, factor, dicom=place), quiet)
+
+
+def _require_alone(more: bool) -> None:
+    if more:
+        raise InputError("several scans do not go with --simulate, --factor, --frames or --dicom; leave them out")
 
 
 def _one(request: SrRequest, quiet: bool) -> int:

@@ -57,25 +57,26 @@ def require_place(place: Place) -> None:
 def client_of(place: Place) -> Iterator[Any]:
     """A distributed Client for ``place``; what was started for it is stopped at the end."""
     from dask import config
-    from distributed import Client
+
+    connect: Any = import_module("distributed").Client
 
     with config.set({"distributed.scheduler.allowed-failures": FAILURES, "distributed.admin.tick.limit": "1h"}):
         if place.scheduler is not None:
             try:
-                client = Client(place.scheduler, timeout="20s")
+                client = connect(place.scheduler, timeout="20s")
             except (OSError, ValueError) as error:
                 raise InputError(f"--scheduler {place.scheduler}: does not answer ({type(error).__name__})") from None
             with client:
                 yield client
             return
         cluster = local(place) if place.system is None else batch(place)
-        with cluster, Client(cluster) as client:
+        with cluster, connect(cluster) as client:
             yield client
 
 
 def local(place: Place) -> Any:
     """Worker processes on this machine, on loopback, each with its threads and at most one GPU; restarted if killed."""
-    from distributed import Nanny, Scheduler, SpecCluster
+    distributed: Any = import_module("distributed")
 
     workers = {}
     for number in range(place.workers):
@@ -83,9 +84,9 @@ def local(place: Place) -> Any:
         if place.gpus:
             env["CUDA_VISIBLE_DEVICES"] = str(number % place.gpus)
         options = {"nthreads": 1, "env": env, "host": "127.0.0.1", "memory_limit": 0, "dashboard": False}
-        workers[number] = {"cls": Nanny, "options": options}
-    scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "dashboard": False}}
-    return SpecCluster(scheduler=scheduler, workers=workers, silence_logs="CRITICAL")
+        workers[number] = {"cls": distributed.Nanny, "options": options}
+    scheduler = {"cls": distributed.Scheduler, "options": {"host": "127.0.0.1", "dashboard": False}}
+    return distributed.SpecCluster(scheduler=scheduler, workers=workers, silence_logs="CRITICAL")
 
 
 def batch(place: Place) -> Any:

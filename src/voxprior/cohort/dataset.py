@@ -54,7 +54,7 @@ def members(dataset: Path, subjects: Sequence[str] = (), sessions: Sequence[str]
 
 
 def is_thick(source: Path) -> bool:
-    """Whether the header of ``source`` tells of thick slices; True too for a file that cannot be read, to be told of."""
+    """Whether the header of ``source`` tells of thick slices; so does a file that cannot be read, to be told of."""
     import nibabel
     import numpy as np
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -55,15 +56,14 @@ def _here(found: Sequence[Member], out: Path, options: SrOptions) -> Iterator[Ou
 def _there(
     found: Sequence[Member], out: Path, options: SrOptions, place: Place, retries: int
 ) -> Iterator[Outcome]:
-    from distributed import as_completed
-
+    completed: Any = import_module("distributed").as_completed
     own = options.model_copy(update={"threads": place.threads}) if options.threads is None else options
     with client_of(place) as client:
         waiting = {
             client.submit(restore_member, member, out.resolve(), own, retries=retries, pure=False): member
             for member in found
         }
-        for future in as_completed(list(waiting)):
+        for future in completed(list(waiting)):
             error = future.exception()
             yield _failed(waiting[future], error) if error is not None else future.result()
             future.release()

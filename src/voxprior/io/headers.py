@@ -114,6 +114,7 @@ def _parse_nifti(block: bytes, name: str) -> Claim:
             "qform_code": max(int(header["qform_code"]), 0),
             "sform_code": max(int(header["sform_code"]), 0),
             "xyzt_units": units,
+            "forms": _difference(header, shape),
             "warnings": tuple(warnings),
         },
     )
@@ -170,11 +171,20 @@ def _disagreement(
 ) -> list[str]:
     if qform is None:
         return ["the qform is not valid; the sform is used"]
-    distance = largest_shift(sform, qform, shape)
-    angle = _largest_angle(sform, qform)
+    distance, angle = largest_shift(sform, qform, shape), _largest_angle(sform, qform)
     if distance <= FORM_TOLERANCE_MM and angle <= FORM_TOLERANCE_DEGREES:
         return []
     return [f"qform and sform disagree by up to {distance:.3g} mm and {angle:.3g} degrees; the sform is used"]
+
+
+def _difference(header: Any, shape: tuple[int, int, int]) -> dict[str, float] | None:
+    """By how many mm and degrees qform and sform differ at most; None unless the header has both, and valid."""
+    if header["qform_code"] <= 0 or header["sform_code"] <= 0:
+        return None
+    qform, sform = _qform(header), np.array(header.get_sform(), dtype=np.float64)
+    if qform is None:
+        return None
+    return {"mm": largest_shift(sform, qform, shape), "degrees": _largest_angle(sform, qform)}
 
 
 def largest_shift(a: NDArray[np.float64], b: NDArray[np.float64], shape: Sequence[int]) -> float:

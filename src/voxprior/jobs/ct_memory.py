@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,14 +25,17 @@ from voxprior.jobs.options import CtOptions, ScannerOptions, require_method
 from voxprior.jobs.sidecar import sidecar
 from voxprior.methods.result import Progress
 from voxprior.operators.projection_matrix import require_size
+from voxprior.report.notebook import Shown
+from voxprior.report.slices import planes_picture
 from voxprior.volume import Volume
 
 
-@dataclass(frozen=True, eq=False)
-class Tomogram:
+@dataclass(frozen=True, eq=False, repr=False)
+class Tomogram(Shown):
     """A volume (i, j, k) in HU from X-ray views and its maps, arrays or tensors, and the values of its sidecar.
 
     ``interval``: lower and upper bound of 90 %; ``invented``: what the views do not determine. ``affine``: 4 x 4.
+    ``picture``: makes a preview, a PNG, which a notebook shows.
     """
 
     image: Any
@@ -42,6 +45,7 @@ class Tomogram:
     samples: tuple[Any, ...]
     affine: NDArray[np.float64]
     sidecar: Mapping[str, Any]
+    picture: Callable[[], bytes]
 
 
 def reconstruct_sinogram(
@@ -120,6 +124,7 @@ def _given(found: Reconstructed, options: CtOptions, like: Any) -> Tomogram:
         samples=tuple(wrap(sample) for sample in found.samples),
         affine=found.image.affine,
         sidecar=values,
+        picture=lambda: planes_picture({"reconstructed": found.image}),
     )
 
 

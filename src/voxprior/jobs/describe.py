@@ -1,76 +1,93 @@
-"""What was understood of a scan, in millimetres and patient directions, and what looks wrong with it."""
+"""What was understood of a scan, in sentences: millimetres, patient directions, a drawing, and what looks wrong."""
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
-from voxprior.errors import InputError
-from voxprior.io.background import estimate_background_noise
-from voxprior.jobs.options import SrOptions
-from voxprior.jobs.plan import plan
-from voxprior.jobs.slices import stated_thickness, understand
-from voxprior.volume import SliceGeometry, Volume
+from voxprior.volume import SliceGeometry
 
 TOWARDS = {"L": "left", "R": "right", "A": "anterior", "P": "posterior", "S": "superior", "I": "inferior"}
+FROM = {"options": "", "header": " (as the header says)", "assumed": " (assumed: the image does not say)"}
+STRAIGHT_DEGREES = 0.1
 DRAWN_SLICES = 4
 DRAWN_COLUMNS = 64
-EMPTY_BAND = 0.1
-"""Outer part of the spectrum that is looked at for zero-filling, of each axis."""
-EMPTY_POWER = 8e-3
-"""Power near the highest frequencies, as a part of that at half of them, below which nothing was measured there."""
 
 
-def describe(volume: Volume, options: SrOptions) -> list[str]:
-    """Lines about ``volume``: axes, slices, grid to restore, intensities, doubts, and what a run needs.
+def describe(found: dict[str, Any]) -> list[str]:
+    """Lines about a scan from its :func:`~voxprior.jobs.findings.findings`.
 
-    A scan without a clear slice axis is described as far as it goes, and the last line says what is missing.
+    A scan without a clear slice axis is described as far as it goes, and a line says what is missing.
     """
-    lines = _axes(volume)
-    low, middle, high = (float(v) for v in np.percentile(volume.data, (0, 50, 100)))
-    lines.append(f"intensity: {low:.4g} to {high:.4g}, median {middle:.4g}")
-    noise = estimate_background_noise(volume.data)
-    lines.append(
-        "noise: not measurable, no air around the head" if noise is None else f"noise: std {noise:.3g} in the air"
+    lines = [*_axes(found), *_values(found)]
+    if found["hindrance"] is not None:
+        lines.append(f"cannot be restored as it is: {found['hindrance']}")
+    if found["slices"] is not None:
+        lines += _slices(found)
+        lines += ["", *drawing(_geometry(found["slices"])), ""]
+        lines += _needs(found["needs"])
+    return lines + [f"warning: {text}" for text in found["warnings"]]
+
+
+def _axes(found: dict[str, Any]) -> list[str]:
+    shown = [
+        f"axis {a['name']}: {a['count']} x {a['spacing']:.4g} mm = {a['length']:.4g} mm, towards {TOWARDS[a['towards']]}"
+        for a in found["axes"]
+    ]
+    angle = found["oblique_degrees"]
+    along = "along the patient axes" if angle < STRAIGHT_DEGREES else f"oblique by {angle:.1f} degrees"
+    field = " x ".join(f"{length:.4g}" for length in found["field_of_view"])
+    return [*shown, f"field of view: {field} mm", f"orientation: {along}{_forms(found['forms'])}"]
+
+
+def _forms(forms: dict[str, Any] | None) -> str:
+    if forms is None:
+        return ""
+    if forms["difference"] is not None:
+        apart = forms["difference"]
+        return f"; qform and sform within {apart['mm']:.2g} mm and {apart['degrees']:.2g} degrees"
+    have = [name for name in ("qform", "sform") if forms[f"{name}_code"] > 0]
+    return f"; from the {have[-1]}" if have else "; the header does not say where the patient lies"
+
+
+def _values(found: dict[str, Any]) -> list[str]:
+    i, noise = found["intensity"], found["noise"]
+    measured = [
+        "not measurable in the air" if noise["air"] is None else f"std {noise['air']:.3g} in the air",
+        *([] if noise["detail"] is None else [f"std {noise['detail']:.3g} in the finest detail"]),
+    ]
+    return [
+        f"intensity: {i['lowest']:.4g} to {i['highest']:.4g}, median {i['median']:.4g}, "
+        f"98 % within {i['percentile_1']:.4g} to {i['percentile_99']:.4g}",
+        f"noise: {', '.join(measured)}",
+    ]
+
+
+def _slices(found: dict[str, Any]) -> list[str]:
+    s, grid = found["slices"], found["grid"]
+    profile = s["profile"] if isinstance(s["profile"], str) else f"{len(s['profile'])} samples"
+    gap = s["gap"]
+    between = "no gap" if abs(gap) < 1e-6 else f"gap {gap:.4g} mm" if gap > 0 else f"overlap {-gap:.4g} mm"
+    return [
+        f"slices: {s['count']} along {'ijk'[s['axis']]}, centres {s['spacing']:.4g} mm apart, {s['thickness']:.4g} mm "
+        f"thick, {between}{FROM[s['thickness_from']]}, profile {profile}",
+        f"restored: {grid['count']} x {grid['spacing']:.4g} mm, factor {grid['factor']:.3g}, "
+        f"{grid['voxels'] / 1e6:.3g} million voxels",
+    ]
+
+
+def _needs(needs: list[dict[str, Any]]) -> list[str]:
+    lines = []
+    for need in needs:
+        way = f"--method {need['method']}" + ("" if need["mode"] is None else f" --mode {need['mode']}")
+        lines.append(f"needs about {need['memory'] / 2**20:.0f} MB and {need['seconds']:.0f} s with {way} on two cores")
+    return lines
+
+
+def _geometry(s: dict[str, Any]) -> SliceGeometry:
+    profile = s["profile"] if isinstance(s["profile"], str) else tuple(s["profile"])
+    return SliceGeometry(
+        s["axis"], s["count"], s["spacing"], s["thickness"], s["fine_count"], s["fine_spacing"], profile
     )
-    geometry = None
-    try:
-        geometry = understand(volume, options)
-    except InputError as error:
-        lines.append(f"cannot be restored as it is: {error}")
-    if geometry is not None:
-        lines += _slices(volume, geometry, options)
-        lines += ["", *drawing(geometry), ""]
-    return lines + [f"warning: {text}" for text in (*volume.header.get("warnings", ()), *doubts(volume, geometry))]
-
-
-def _axes(volume: Volume) -> list[str]:
-    shown = []
-    for a, (count, step, code) in enumerate(zip(volume.data.shape, volume.spacing, volume.axcodes, strict=True)):
-        shown.append(f"axis {'ijk'[a]}: {count} x {step:.4g} mm = {count * step:.4g} mm, towards {TOWARDS[code]}")
-    direction = volume.affine[:3, :3] / volume.spacing
-    angle = float(np.degrees(np.arccos(np.clip(np.abs(direction).max(axis=0), 0, 1))).max())
-    return [
-        *shown,
-        f"orientation: {'along the patient axes' if angle < 0.1 else f'oblique by {angle:.1f} degrees'}",
-    ]
-
-
-def _slices(volume: Volume, g: SliceGeometry, options: SrOptions) -> list[str]:
-    profile = g.profile if isinstance(g.profile, str) else f"{len(g.profile)} samples"
-    between = "no gap" if abs(g.gap) < 1e-6 else f"gap {g.gap:.4g} mm" if g.gap > 0 else f"overlap {-g.gap:.4g} mm"
-    said = options.thickness is not None or options.gap is not None
-    header = stated_thickness(volume, options) is not None
-    assumed = "" if said else " (as the header says)" if header else " (assumed: the image does not say)"
-    need = plan(g, (volume.data.shape[0], volume.data.shape[1], volume.data.shape[2]), options)
-    return [
-        f"slices: {g.count} along {'ijk'[g.axis]}, centres {g.spacing:.4g} mm apart, {g.thickness:.4g} mm thick, "
-        f"{between}{assumed}, profile {profile}",
-        f"restored: {g.fine_count} x {g.fine_spacing:.4g} mm, factor {g.spacing / g.fine_spacing:.3g}, "
-        f"{need.voxels / 1e6:.3g} million voxels",
-        f"needs about {need.memory / 2**20:.0f} MB and {need.seconds:.0f} s "
-        f"with --method {options.method} on two cores",
-    ]
 
 
 def drawing(g: SliceGeometry) -> list[str]:
@@ -99,47 +116,3 @@ def drawing(g: SliceGeometry) -> list[str]:
     names = ["slices  ", "        "]
     drawn = [names[i] + "".join(row) + (more if i == 0 else "") for i, row in enumerate(rows)]
     return [*drawn, "voxels  " + "".join(fine), "mm      " + ruler]
-
-
-def doubts(volume: Volume, geometry: SliceGeometry | None) -> list[str]:
-    """Sentences about what looks wrong: zero-filled axes, empty slices, and slices that repeat their neighbour."""
-    found = []
-    for axis in range(3):
-        if geometry is not None and axis == geometry.axis:
-            continue
-        true = _measured_spacing(volume.data, axis) * volume.spacing[axis]
-        if true > 1.1 * volume.spacing[axis]:
-            found.append(
-                f"axis {'ijk'[axis]} looks interpolated by the scanner: {volume.spacing[axis]:.3g} mm voxels "
-                f"hold about {true:.3g} mm of detail"
-            )
-    if geometry is not None:
-        slices = np.moveaxis(volume.data, geometry.axis, 0)
-        empty = [k for k, s in enumerate(slices) if s.min() == s.max()]
-        inner = [k for k in empty if 0 < k < len(slices) - 1]
-        if inner:
-            found.append(f"slices without content: {_numbers(inner)} (counted from 0); they may be missing")
-        same = [k for k in range(1, len(slices)) if k not in empty and np.array_equal(slices[k], slices[k - 1])]
-        if same:
-            found.append(f"slices equal to the one before: {_numbers(same)} (counted from 0); they may be copies")
-    return found
-
-
-def _measured_spacing(data: NDArray[np.float32], axis: int) -> float:
-    """How many voxels of ``axis`` one measured voxel takes: 1 unless the outer part of its spectrum is empty."""
-    count = data.shape[axis]
-    if count < 32:
-        return 1.0
-    lines = np.moveaxis(data, axis, -1)
-    lines = lines[tuple(slice(n // 4, max(n // 4 + 1, 3 * n // 4), max(1, n // 64)) for n in lines.shape[:2])]
-    power = np.square(np.abs(np.fft.rfft(lines * np.hanning(count), axis=-1))).mean(axis=(0, 1))
-    middle = float(np.median(power[len(power) // 3 : len(power) // 2]))
-    outer = power[int(len(power) * (1 - EMPTY_BAND)) :]
-    if middle == 0 or float(outer.mean()) > EMPTY_POWER * middle:
-        return 1.0
-    filled = np.flatnonzero(power > 0.05 * middle)
-    return float((len(power) - 1) / max(1, filled[-1]))
-
-
-def _numbers(values: list[int]) -> str:
-    return ", ".join(map(str, values[:8])) + (f" and {len(values) - 8} more" if len(values) > 8 else "")

@@ -16,21 +16,24 @@ from pydantic import ValidationError
 from voxprior import registry
 from voxprior.errors import InputError
 from voxprior.io.certificate import slice_residual
+from voxprior.jobs.cubic import cubic
 from voxprior.jobs.options import SrOptions, require_method
 from voxprior.jobs.sidecar import sidecar
 from voxprior.jobs.sr import Restored, restore_slices
 from voxprior.methods.result import Progress
+from voxprior.report.notebook import Shown
+from voxprior.report.preview import preview
 from voxprior.volume import Volume
 
 Wrap = Callable[[Volume], Any]
 
 
-@dataclass(frozen=True, eq=False)
-class Restoration:
+@dataclass(frozen=True, eq=False, repr=False)
+class Restoration(Shown):
     """A restored image and its maps, each of the kind that was given, and the values of its sidecar.
 
     ``interval``: lower and upper bound of 90 %; ``invented``: what the slices do not determine; all in input units.
-    ``affine``: 4 x 4, of the restored grid.
+    ``affine``: 4 x 4, of the restored grid. ``picture``: makes the preview, a PNG, which a notebook shows.
     """
 
     image: Any
@@ -40,6 +43,7 @@ class Restoration:
     samples: tuple[Any, ...]
     affine: NDArray[np.float64]
     sidecar: Mapping[str, Any]
+    picture: Callable[[], bytes]
 
 
 def restore(
@@ -96,7 +100,13 @@ def _given(restored: Restored, values: Mapping[str, Any], wrap: Wrap) -> Restora
         samples=tuple(wrap(sample) for sample in restored.samples),
         affine=restored.image.affine,
         sidecar=values,
+        picture=lambda: _picture(restored),
     )
+
+
+def _picture(restored: Restored) -> bytes:
+    measured, geometry = restored.measurement, restored.geometry
+    return preview(measured, geometry, cubic(measured, geometry), restored.image, restored.std)
 
 
 def taken(

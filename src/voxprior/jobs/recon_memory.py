@@ -22,17 +22,19 @@ from voxprior.jobs.recon_request import asked_mask, maps_of, resolved, sampling
 from voxprior.jobs.recon_stack import Stack
 from voxprior.jobs.sidecar import sidecar
 from voxprior.methods.result import Progress
+from voxprior.report.kspace_preview import kspace_preview
+from voxprior.report.notebook import Shown
 
 Wrap = Callable[[NDArray[Any]], Any]
 
 
-@dataclass(frozen=True, eq=False)
-class Reconstruction:
+@dataclass(frozen=True, eq=False, repr=False)
+class Reconstruction(Shown):
     """An image from k-space and its maps, each of the kind that was given, and the values of its sidecar.
 
     ``image`` ([slice,] y, x) complex, on the scale where sum |maps|^2 is 1; ``std`` of a real component; ``interval``:
     lower and upper bound of 90 % of the magnitude; ``invented``: what the data do not determine, complex; ``maps``
-    ([slice,] coil, y, x) and ``mask``: of the operator.
+    ([slice,] coil, y, x) and ``mask``: of the operator. ``picture``: makes the preview, a PNG, which a notebook shows.
     """
 
     image: Any
@@ -43,6 +45,7 @@ class Reconstruction:
     maps: Any
     mask: Any
     sidecar: Mapping[str, Any]
+    picture: Callable[[], bytes]
 
 
 def reconstruct(
@@ -102,6 +105,7 @@ def _given(stack: Stack, maps: list[NDArray[Any]], options: ReconOptions, wrap: 
         maps=wrap(maps[0] if len(maps) == 1 else np.stack(maps)),
         mask=wrap(stack.mask),
         sidecar=values,
+        picture=lambda: kspace_preview(*stack.pictures),
     )
 
 

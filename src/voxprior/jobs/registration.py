@@ -15,8 +15,8 @@ from voxprior.volume import Volume
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 """Between the world of NIfTI (right, anterior, superior) and that of ITK."""
 BINS = 50
-SAMPLES = 0.2
-"""Part of the voxels whose intensities are compared, drawn anew by a fixed seed."""
+SAMPLES = 200_000
+"""Voxels at most whose intensities are compared, drawn by a fixed seed."""
 SEED = 1
 
 
@@ -33,7 +33,7 @@ def rigid(fixed: Volume, moving: Volume) -> NDArray[np.float64]:
     method = itk.ImageRegistrationMethod()
     method.SetMetricAsMattesMutualInformation(BINS)
     method.SetMetricSamplingStrategy(method.RANDOM)
-    method.SetMetricSamplingPercentage(SAMPLES, SEED)
+    method.SetMetricSamplingPercentage(min(1.0, SAMPLES / fixed.data.size), SEED)
     method.SetInterpolator(itk.sitkLinear)
     method.SetOptimizerAsRegularStepGradientDescent(1.0, 1e-4, 300, relaxationFactor=0.6)
     method.SetOptimizerScalesFromPhysicalShift()

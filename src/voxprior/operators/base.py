@@ -13,6 +13,8 @@ from torch import Tensor
 
 CG_ITERATIONS = 200
 CG_TOLERANCE = 1e-7
+ROUNDING = 10.0
+"""Residual, as a multiple of the last bit of the target, that is rounding: beyond it there is nothing to be solved."""
 FLAT = 0.01
 """Curvature of a direction below this times the rounding, as a part of the largest seen, counts as none."""
 
@@ -102,6 +104,8 @@ def solve_normal(
     tiny = torch.finfo(rr.dtype).tiny
     whole = _energy(target, axes)
     share = whole.flatten(1).mean(1).reshape(-1, *[1] * (target.ndim - 1))
+    if lam == 0:  # nothing holds back a step along rounding in the null space
+        tolerance = max(tolerance, ROUNDING * torch.finfo(rr.dtype).eps)
     goal = tolerance**2 * torch.maximum(whole, share)
     done, steepest = 0, torch.zeros_like(rr)
     for _ in range(iterations):

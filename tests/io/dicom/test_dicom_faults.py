@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import sys
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -220,3 +221,10 @@ def test_missing_things_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.dcm").write_bytes(b"no image")
     _refused(tmp_path / "a.dcm", "not a DICOM file")
     assert is_dicom(tmp_path / "a.dcm"), "by its name it claims to be one, and the reader says why it is not"
+
+
+def test_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without pydicom the line says what to install."""
+    thick().write(tmp_path)
+    monkeypatch.setitem(sys.modules, "pydicom", None)
+    _refused(tmp_path, r"needs the extra 'dicom'; pip install 'voxprior\[dicom\]'")

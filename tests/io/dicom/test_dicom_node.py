@@ -146,6 +146,13 @@ def test_strangers_and_wrong_addresses_are_refused(
         pass
 
 
+def test_results_need_a_place_to_go(tmp_path: Path) -> None:
+    """A node that would throw its results away is told so before it listens."""
+    request = ReceiveRequest(Peer("VOXPRIOR", "127.0.0.1", 0), SrOptions(method="cubic"))
+    with pytest.raises(InputError, match="nowhere to put results"):
+        receive(request, Tell(print, print), threading.Event())
+
+
 def test_node_restores_sends_on_and_outlives_a_bad_series(tmp_path: Path) -> None:
     """One series without a slice, one good one, and one that is derived already: told, restored, told."""
     lines: list[str] = []

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydicom import dcmread
 from pydicom.dataset import Dataset
+from pydicom.uid import RLELossless
 
 from dicoms import SECRETS, thick
 from voxprior.io.dicom import is_dicom, list_series, read_dicom, read_dicom_frames
@@ -159,6 +161,18 @@ def test_other_files_are_no_dicom(tmp_path: Path) -> None:
     assert not is_dicom(tmp_path)
     thick().write(tmp_path / "d")
     assert is_dicom(tmp_path / "d")
+    (tmp_path / "d" / "converted.nii.gz").write_bytes(b"x")
+    assert is_dicom(tmp_path / "d"), "what a converter left among the slices changes nothing"
+
+
+def test_run_length_packing_is_read(tmp_path: Path) -> None:
+    """The packing that needs no decoder beyond pydicom's own; values are those before."""
+    series = thick()
+    for path in series.write(tmp_path):
+        ds = dcmread(path)
+        ds.compress(RLELossless)
+        ds.save_as(path, enforce_file_format=True)
+    np.testing.assert_array_equal(read_dicom(tmp_path).data, series.values().astype(np.float32))
 
 
 @st.composite

@@ -8,13 +8,14 @@ from typing import Any, NamedTuple
 
 from voxprior.evaluate.contender import Contender
 from voxprior.evaluate.ct.protocols import SETTINGS, Case
-from voxprior.registry import METHODS, resolve
+from voxprior.registry import METHODS, resolve, weight_names
 
 TV = "tv"
 """The rival that gains are counted from."""
 MEAN = "voxprior mean"
 SAMPLE = "voxprior sample"
 FOUR = "voxprior, mean of 4 samples"
+WEIGHTS = "thorax-ct"
 TV_ITERATIONS = 100
 """More than the method takes by itself: a rival that has not converged is none."""
 STEPS = 200
@@ -50,18 +51,21 @@ Chosen = Mapping[str, Mapping[str, Any]]
 def ct_contenders(chosen: Chosen, weights: str | None = None) -> list[Contender]:
     """Baselines with the setting ``chosen`` for the views, ours on everything, TPDM and the mean of four on the block.
 
-    What the registry does not have is left out. ``weights``: a name or file for ours, default the bundled ones.
+    What the registry does not have is left out, and so is what needs weights that the package does not carry.
+    ``weights``: a name or file, default the bundled ones.
     """
-    given = {} if weights is None else {"weights": weights}
+    given = {"weights": weights or WEIGHTS}  # by their digest results are known, of TPDM too
     sample = {"mode": "sample", **given}
     everyone = [
         *(baseline(grid, setting, chosen) for grid in GRIDS for setting in (v_setting(v) for v in SETTINGS)),
-        Contender(TPDM, "tpdm", {"steps": STEPS}, "block"),
+        Contender(TPDM, "tpdm", {"steps": STEPS, **given}, "block"),
         Contender(MEAN, "voxprior", {"mode": "mean", **given}),
         Contender(SAMPLE, "voxprior", {**sample, "samples": 1}),
         Contender(FOUR, "voxprior", {**sample, "samples": 4}, "block"),
     ]
-    return [contender for contender in everyone if contender.method in METHODS["ct"]]
+    there = weights is not None or WEIGHTS in weight_names()
+    known = [contender for contender in everyone if contender.method in METHODS["ct"]]
+    return [contender for contender in known if there or "weights" not in contender.options]
 
 
 def baseline(grid: Grid, setting: str, chosen: Chosen) -> Contender:

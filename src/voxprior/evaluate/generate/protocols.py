@@ -8,6 +8,7 @@ from typing import Any
 
 from voxprior.evaluate.contender import Contender
 from voxprior.evaluate.generate.reference import digest, rows_of
+from voxprior.priors.weights import DEFAULT
 from voxprior.registry import resolve
 
 PROTOCOL = 1
@@ -50,7 +51,7 @@ def generate_cases(data: Path, edge: int = EDGE) -> list[Case]:
 
 def generate_contenders(weights: str | None = None) -> list[Contender]:
     """Ours and TPDM's sampler; ``weights``: a name or file, default the bundled ones."""
-    given = {} if weights is None else {"weights": weights}
+    given = {"weights": weights or DEFAULT}  # by their digest results are known, of TPDM too
     return [
         Contender(f"voxprior, {STEPS} calls", "voxprior", {"steps": STEPS, **given}),
         Contender(f"tpdm, N = {TPDM_STEPS}", "tpdm", {"steps": TPDM_STEPS, **given}),

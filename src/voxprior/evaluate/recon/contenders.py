@@ -7,6 +7,7 @@ from typing import Any
 
 from voxprior.evaluate.contender import Contender
 from voxprior.evaluate.recon.protocols import OTHER, REAL, TIMED, Case
+from voxprior.priors.weights import DEFAULT
 from voxprior.registry import resolve
 
 WAVELET = "BART pics, L1-wavelet"
@@ -71,8 +72,9 @@ def recon_contenders(weights: str | None = None) -> list[Contender]:
         Contender(FOUR, "voxprior", {**sample, "steps": 10, "samples": 4}, "eightfold"),
         *(Contender(published(name, SHORT), name, {"steps": SHORT}, places[name]) for name in PUBLISHED),
         Contender(published("hfs-sde", FULL), "hfs-sde", {"steps": FULL}, "one"),
-        Contender(TPDM, "tpdm", {"steps": TPDM_STEPS}, "stack"),
-        Contender(TPDM_REAL, TOLD_REAL, {"steps": TPDM_STEPS}, "stack"),
+        # Weights are named, although the method finds them itself: results are known by their digest.
+        Contender(TPDM, "tpdm", {"steps": TPDM_STEPS, "weights": "head-kspace"}, "stack"),
+        Contender(TPDM_REAL, TOLD_REAL, {"steps": TPDM_STEPS, "weights": DEFAULT}, "stack"),
     ]
 
 

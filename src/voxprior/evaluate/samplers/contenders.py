@@ -8,6 +8,7 @@ from typing import Any
 from voxprior.evaluate.contender import Contender
 from voxprior.evaluate.sr.protocols import Case
 from voxprior.evaluate.sr.tables import GROUPS
+from voxprior.priors.weights import DEFAULT
 from voxprior.registry import resolve
 
 MEAN = "voxprior mean"
@@ -30,7 +31,7 @@ def sampler_contenders(tpdm_steps: Sequence[int] = STEPS, weights: str | None = 
 
     TPDM runs on the first block. ``weights``: a name or file, default the bundled ones.
     """
-    given = {} if weights is None else {"weights": weights}
+    given = {"weights": weights or DEFAULT}  # by their digest results are known, of TPDM too
     return [
         *(Contender(name, name) for name in CUBIC),
         Contender(MEAN, "voxprior", {"mode": "mean", **given}),

@@ -47,13 +47,16 @@ class Entry:
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether ``path`` is DICOM by its bytes: a file, a zip archive, or a folder without other images."""
+    """Whether ``path`` is DICOM by its bytes: a file, a zip archive, or a folder with more DICOM than other images.
+
+    Converters leave an image or two among the slices; a folder of images is one even with a slice in it.
+    """
     path = Path(path)
     try:
         if path.is_dir():
-            own = [p for p in path.iterdir() if p.is_file()]
-            if any(p.name.lower().endswith(IMAGE_SUFFIXES) for p in own):
-                return False
+            others = sum(p.name.lower().endswith(IMAGE_SUFFIXES) for p in path.iterdir())
+            if others:
+                return sum(_entry(p).is_dicom() for p in path.iterdir() if p.is_file()) > others
             with entries(path) as found:
                 return any(entry.is_dicom() for entry in found)
         name = path.name.lower()
