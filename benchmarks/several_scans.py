@@ -68,7 +68,8 @@ def measure(path: Path, edge: int, factor: int, profile: str, threads: int) -> d
     for scan, scale, own in zip(scans, SCALES, options):
         alone[f"scan along {own.axis}"] = figures(restore_slices(scan, own).image.data / scale, truth, reach)
     with tempfile.TemporaryDirectory() as folder:
-        together = restore_several([(s, Path(folder)) for s in scans], options[0].model_copy(update={"axis": "auto"}), False)
+        own = options[0].model_copy(update={"axis": "auto"})
+        together = restore_several([(s, Path(folder)) for s in scans], own, False)
     found = together.restored
     if found.image.data.shape != truth.data.shape:  # the grid of the first scan is not the truth's along its slices
         return {"skipped": "voxels are not cubes"}

@@ -215,7 +215,7 @@ def test_options_reach_the_method(voxprior, sinogram: Path) -> None:
     ("words", "message"),
     [
         (("--method", "nope"), "--method nope is unknown; give one of "),
-        (("--mode", "mean"), "--mode belongs to --method voxprior"),
+        (("--method", "tv", "--mode", "mean"), "--mode belongs to --method voxprior"),
         (("--views", "18"), "--views belongs to --simulate"),
         (("--photons", "1e5"), "--photons belongs to --simulate"),
         (("--beam", "fan-arc"), "--beam belongs to --simulate"),

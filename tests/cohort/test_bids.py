@@ -41,7 +41,8 @@ def test_a_data_set_becomes_derivatives(bids, dataset: Make, tmp_path: Path) -> 
     code, said, err = bids(raw, out, "participant", *HERE)
     assert (code, err) == (0, "") and "2 restored, 0 finished earlier, 0 failed" in said
     anat = {path.name for path in (out / "sub-01/anat").iterdir()}
-    assert anat == {f"sub-01_desc-restored{tag}" for tag in ("_T1w.nii.gz", "_T1w.json", "Invented_T1w.nii.gz", "Invented_T1w.json")}
+    tags = ("_T1w.nii.gz", "_T1w.json", "Invented_T1w.nii.gz", "Invented_T1w.json")
+    assert anat == {f"sub-01_desc-restored{tag}" for tag in tags}
     assert {p.name for p in (out / "sub-01/figures").iterdir()} == {
         *("sub-01_T1w.html", "sub-01_desc-restored_T1w_preview.png")
     }

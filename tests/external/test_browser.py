@@ -186,6 +186,7 @@ def test_a_job_is_cancelled(page: Any) -> None:
     row.get_by_role("button", name=re.compile("Cancel")).click()
     _newest(page, "cancelled").get_by_role("button", name=re.compile("Remove")).click()
     page.locator("#queue li.cancelled").wait_for(state="detached")
+    assert page.locator("#queue li.running").count() == 0
 
 
 def test_a_mistake_is_told_in_words(page: Any, tmp_path: Path) -> None:

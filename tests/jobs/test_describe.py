@@ -56,7 +56,7 @@ def test_missing_and_copied_slices_are_named(scan: Volume) -> None:
 @settings(max_examples=20)
 @given(axis=st.integers(0, 2), blank=st.integers(2, 5), copy=st.integers(7, 10), noise=st.sampled_from([0.0, 1e-3]))
 def test_odd_slices_are_found_along_any_axis(axis: int, blank: int, copy: int, noise: float) -> None:
-    """Guards the axis, the numbers counted from 0, blank slices at the ends (padding), and copies that are not exact."""
+    """Guards the axis, the numbers counted from 0, blank slices at the ends (padding), and inexact copies."""
     rng = np.random.default_rng(blank)
     slices = rng.normal(size=(12, 9, 10)).astype(np.float32)
     slices[[0, 11]] = 0

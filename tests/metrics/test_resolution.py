@@ -30,7 +30,7 @@ def zero_filled(x: NDArray[np.float64], kept: float, axis: int) -> NDArray[np.fl
     return np.fft.ifft(np.moveaxis(spectrum, -1, axis), axis=axis).real
 
 
-@settings(max_examples=150)
+@settings(max_examples=8)
 @given(
     seed=st.integers(0, 99),
     exponent=st.floats(1.4, 2.2),
@@ -51,7 +51,7 @@ def test_zero_filling_is_found_where_it_is(seed: int, exponent: float, kept: flo
             assert found.frequency == pytest.approx(kept, abs=0.06)
 
 
-@settings(max_examples=150)
+@settings(max_examples=8)
 @given(seed=st.integers(0, 99), exponent=st.floats(1.2, 2.4), noise=st.floats(0, 0.3))
 def test_what_was_measured_as_stored_has_no_end(seed: int, exponent: float, noise: float) -> None:
     """Guards against false alarms: any law of falling power, down to a floor of noise."""

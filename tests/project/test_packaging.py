@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 BASE = set("torch numpy scipy scikit-image nibabel pydantic cyclopts rich safetensors matplotlib jinja2".split())
-EXTRAS = set("dicom kspace train cohort web hub deepinv docs dev all".split())
+EXTRAS = set("dicom kspace train register cohort web hub deepinv docs dev all".split())
 NOT_FOR_USERS = {"docs", "dev", "all"}
 
 

@@ -61,7 +61,7 @@ def test_an_upload_ends_at_the_cap_whatever_it_claims(client: Client, tmp_path: 
 
     def endless() -> Iterator[bytes]:
         nonlocal read
-        for _ in range(1 << 14):
+        for _ in range(1 << 8):
             read += 1 << 16
             yield bytes(1 << 16)
 

@@ -80,12 +80,13 @@ def local(place: Place) -> Any:
 
     workers = {}
     for number in range(place.workers):
-        env = {"OMP_NUM_THREADS": str(place.threads), "MKL_NUM_THREADS": str(place.threads)}
+        env = {name: str(place.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+        env["DASK_LOGGING__DISTRIBUTED"] = "critical"  # what fails is told once, by the command
         if place.gpus:
             env["CUDA_VISIBLE_DEVICES"] = str(number % place.gpus)
         options = {"nthreads": 1, "env": env, "host": "127.0.0.1", "memory_limit": 0, "dashboard": False}
         workers[number] = {"cls": distributed.Nanny, "options": options}
-    scheduler = {"cls": distributed.Scheduler, "options": {"host": "127.0.0.1", "dashboard": False}}
+    scheduler = {"cls": distributed.Scheduler, "options": {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}}
     return distributed.SpecCluster(scheduler=scheduler, workers=workers, silence_logs="CRITICAL")
 
 

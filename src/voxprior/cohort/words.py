@@ -7,7 +7,8 @@ the scans. Not a medical device; not for diagnosis.
 
 Each `*_desc-restored_*.nii.gz` has a sidecar with its settings, the residual of its fit to the measured slices, and
 digests (`voxprior verify FILE` checks them). `desc-restoredStd` is the standard deviation, `desc-restoredLower` and
-`desc-restoredUpper` the bounds of 90 %, `desc-restoredInvented` what the slices do not determine. Pages: `sub-*/figures`, and `group.html`.
+`desc-restoredUpper` the bounds of 90 %, `desc-restoredInvented` what the slices do not determine.
+Pages: `sub-*/figures`, and `group.html`.
 """
 
 CITATION = """# How to describe and cite this

@@ -30,7 +30,8 @@ def describe(found: dict[str, Any]) -> list[str]:
 
 def _axes(found: dict[str, Any]) -> list[str]:
     shown = [
-        f"axis {a['name']}: {a['count']} x {a['spacing']:.4g} mm = {a['length']:.4g} mm, towards {TOWARDS[a['towards']]}"
+        f"axis {a['name']}: {a['count']} x {a['spacing']:.4g} mm = {a['length']:.4g} mm, "
+        f"towards {TOWARDS[a['towards']]}"
         for a in found["axes"]
     ]
     angle = found["oblique_degrees"]

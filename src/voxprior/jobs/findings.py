@@ -18,6 +18,8 @@ from voxprior.volume import SliceGeometry, Volume
 
 COPY = 0.02
 """A slice that differs from the one before by less than this part of its own contrast is taken for a copy."""
+FULL = 0.25
+"""Part of the largest contrast of a slice below which two slices at the end of a head may well be alike."""
 NAMED = 8
 """Slices that a sentence names."""
 WAYS = (("mean", DEFAULT_METHOD), ("sample", DEFAULT_METHOD), (None, "cubic-projected"))
@@ -79,9 +81,10 @@ def odd_slices(data: NDArray[np.float32], normal: int) -> tuple[list[int], list[
     if not filled.size:
         return [], []
     inner = [k for k in range(int(filled[0]), int(filled[-1])) if blank[k]]
+    contrast = np.array([float(s.std()) for s in slices])
+    full = contrast > FULL * contrast.max()
     copies = [
-        k for k in range(1, len(slices))
-        if not blank[k] and np.abs(slices[k] - slices[k - 1]).mean() <= COPY * slices[k].std()
+        k for k in range(1, len(slices)) if full[k] and np.abs(slices[k] - slices[k - 1]).mean() <= COPY * contrast[k]
     ]
     return inner, copies
 

@@ -102,6 +102,12 @@ class SrOptions(PlaneOptions):
         ge=0,
         description="Standard deviation of the noise, in image units; measured in the air by default.",
     )
+    strength: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        description="How much of what the method adds is shown: 0 is cubic interpolation on the data, 1 all of it.",
+    )
 
 
 class GenerateOptions(PlaneOptions):
@@ -116,7 +122,6 @@ class CtOptions(PlaneOptions):
 
     for_method: ClassVar[tuple[str, ...]] = (*PlaneOptions.for_method, "filter", "iterations", "strength")
 
-    method: str = Field(default="tv", description="Reconstruction method; `voxprior info` lists the names.")
     mu_water: float | None = Field(
         default=None,
         gt=0,

@@ -53,6 +53,8 @@ def prepare(request: SeveralRequest) -> Prepared:
     image_suffix(target)
     if options.mode == "sample":
         raise InputError("--mode sample takes one scan; several together give their mean, leave --mode out")
+    if options.strength != 1:
+        raise InputError("--strength takes one scan; leave it out with several")
     if len(request.sources) > ATMOST:
         raise InputError(f"{len(request.sources)} scans; give at most {ATMOST} of one patient")
     if len({path.resolve() for path in request.sources}) < len(request.sources):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from voxprior.io.certificate import NoiseSource, estimate_background_noise
-from voxprior.jobs.intervals import interval
 from voxprior.jobs.job import Run, peak_memory, run_method
 from voxprior.jobs.options import SrOptions
 from voxprior.jobs.slices import understand
+from voxprior.jobs.strength import Bounds, mixed
 from voxprior.methods.result import Progress
 from voxprior.operators.base import Measurement, null_space
 from voxprior.operators.separable import Separable
@@ -58,8 +58,10 @@ def restore_slices(volume: Volume, options: SrOptions, progress: Progress | None
     operator = Separable.from_slices(geometry, volume.data.shape)
     affine = fine_affine(volume.affine, geometry)
     y = torch.from_numpy(np.ascontiguousarray(volume.data).copy())[None]
-    run = run_method("sr", Measurement(operator, y, noise, affine), options, progress)
-    return _with_maps(volume, geometry, operator, affine, run, (noise, source))
+    measurement = Measurement(operator, y, noise, affine)
+    run = run_method("sr", measurement, options, progress)
+    result, bounds = mixed(run.result, measurement, options.strength)
+    return _with_maps(volume, geometry, operator, affine, replace(run, result=result), bounds, (noise, source))
 
 
 def _noise(volume: Volume, options: SrOptions) -> tuple[float | None, NoiseSource]:
@@ -75,6 +77,7 @@ def _with_maps(
     operator: Separable,
     affine: NDArray[np.float64],
     run: Run,
+    bounds: Bounds | None,
     noise: tuple[float | None, NoiseSource],
 ) -> Restored:
     result = run.result
@@ -84,7 +87,6 @@ def _with_maps(
 
     if not bool(torch.isfinite(result.mean).all()):
         raise RuntimeError("the method gave voxels that are not finite; nothing was written")
-    bounds = interval(result.mean, result.std, result.samples)
     return Restored(
         measurement=volume,
         geometry=geometry,

@@ -85,7 +85,7 @@ class Voxprior:
         self, bound: BoundPrior, measurement: Measurement, options: Settings, rng: Noise, progress: Progress | None
     ) -> dict[str, Any]:
         mean, std, calls = bound.mean(progress)
-        restored = _consistent(bound.leave(mean).cpu(), measurement)
+        restored = consistent(bound.leave(mean).cpu(), measurement)
         return {"mean": restored[0], "std": (bound.leave(std).cpu()[0]), "calls": calls}
 
     def _sample(
@@ -102,7 +102,7 @@ class Voxprior:
             guided,
             steps,
             lambda process: start(bound.m, steps, process, rng),
-            lambda state: _consistent(bound.leave(state.memory[PREVIOUS]).cpu(), measurement)[0],
+            lambda state: consistent(bound.leave(state.memory[PREVIOUS]).cpu(), measurement)[0],
             options,
             rng,
             progress,
@@ -117,7 +117,7 @@ class Voxprior:
         return {"mean": stack.mean(0), "std": std, "samples": stack, "calls": calls, "snapshots": drawn.snapshots}
 
 
-def _consistent(x: Tensor, measurement: Measurement) -> Tensor:
+def consistent(x: Tensor, measurement: Measurement) -> Tensor:
     """The nearest image that explains the slices: exactly, or to within their noise where they overlap too much."""
     operator = measurement.operator
     lam = 0.0

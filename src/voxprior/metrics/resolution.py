@@ -31,6 +31,8 @@ CLEAR, LEAST_DROP, LEAST_DROP_ABOVE = 0.8, 9.0, 15.0
 the windows of reconstructions take away up to 10 dB. Of training scans the sharpest without interpolation falls by 8,
 the softest with it by 12.
 """
+HIGHEST = 0.9
+"""Above this part of Nyquist an end is none: the difference is a tenth of a voxel, and windows reach there."""
 LEAST_GAIN = 0.35
 """Part of the misfit of a spectrum without an end that the end must explain."""
 EXACT = 0.05
@@ -97,13 +99,14 @@ def fit_cut_off(data: NDArray[np.floating], axis: int) -> CutOff | None:
 
 
 def cut_off(data: NDArray[np.floating], axis: int) -> CutOff | None:
-    """The cut-off of the spectrum of ``data`` (i, j, k) along ``axis``; None where it reaches to Nyquist.
+    """The cut-off of the spectrum of ``data`` (i, j, k) along ``axis``; None where it reaches (nearly) to Nyquist.
 
-    That is also said of fewer than :data:`LEAST_SAMPLES` voxels. The highest cut-off that can be seen is that of the
-    largest of :data:`CUTS`.
+    That is also said of fewer than :data:`LEAST_SAMPLES` voxels.
     """
     found = fit_cut_off(data, axis)
-    return found if found is not None and found.drop >= LEAST_DROP and found.gain >= LEAST_GAIN else None
+    if found is None or found.frequency > HIGHEST or found.gain < LEAST_GAIN:
+        return None
+    return found if found.drop >= (LEAST_DROP if found.frequency <= CLEAR else LEAST_DROP_ABOVE) else None
 
 
 def _binned(power: Array) -> tuple[Array, Array]:

@@ -101,6 +101,7 @@ def residual_bars(residuals: Sequence[float], what: str) -> str:
 def dots(values: Sequence[float], across: str, up: str) -> str:
     """An SVG with a dot for each of ``values``, and a line at their median."""
     figure, axes = _axes(across, up)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.plot(np.arange(1, len(values) + 1), values, "o", color=RESULT, markersize=5)
     axes.axhline(float(np.median(values)), color=INK, linewidth=1, alpha=0.5)
     axes.set_ylim(0, 1.15 * max(*values, 1e-12))

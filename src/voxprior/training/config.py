@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from voxprior.errors import InputError
 from voxprior.priors.denoiser import SlicePriorConfig
@@ -19,6 +19,8 @@ class FitConfig(BaseModel):
 
     ``data``: folder with manifest.csv, packed ``.npz``, or (k-space) a folder of ``.h5`` files. ``output``: folder for
     checkpoints, logs and pictures.
+    ``batch``: examples of one pass; a step has ``accumulate`` passes on each of the processes. ``devices`` of this
+    machine (auto: every GPU, or what torchrun started, or one CPU process), joined by ``strategy``.
     ``rate``: AdamW rate, reached after ``warmup`` steps, held, and brought to zero over the last ``decay`` steps.
     ``noise_spread``: std of ln(sigma) about ``noise_centre`` times the data's own spread. ``ema``: decay of the weight
     average.
@@ -33,6 +35,9 @@ class FitConfig(BaseModel):
     examples: ExampleConfig | KspaceConfig = ExampleConfig()
     steps: int = 40_000
     batch: int = 8
+    accumulate: int = Field(default=1, ge=1)
+    devices: int | Literal["auto"] = "auto"
+    strategy: Literal["auto", "ddp"] = "auto"
     rate: float = 1e-3
     warmup: int = 300
     decay: int = 8_000

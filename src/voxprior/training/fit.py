@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Iterator
 from copy import deepcopy
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -86,13 +87,22 @@ class Run:
 
 
 class Stream(torch.utils.data.Dataset[Batch]):
-    """Batches by step, for a DataLoader that prepares them beside the training."""
+    """Batches by number of pass, for a DataLoader that prepares them beside the training.
 
-    def __init__(self, task: Task, seed: int, size: int, rank: int, world: int) -> None:
+    A step is ``world * accumulate`` batches, whoever makes them: so many processes, or so many passes of one.
+    """
+
+    def __init__(self, task: Task, seed: int, size: int, rank: int, world: int, accumulate: int = 1) -> None:
         self.task, self.seed, self.size, self.rank, self.world = task, seed, size, rank, world
+        self.accumulate = accumulate
 
-    def __getitem__(self, step: int) -> Batch:
-        return self.task.batch(self.seed, step * self.world + self.rank, self.size)
+    def number(self, passed: int) -> int:
+        """The batch of this process's pass ``passed``, among all of all processes."""
+        step, part = divmod(passed, self.accumulate)
+        return (step * self.world + self.rank) * self.accumulate + part
+
+    def __getitem__(self, passed: int) -> Batch:
+        return self.task.batch(self.seed, self.number(passed), self.size)
 
 
 def main(path: Path, minutes: float | None = None, **overrides: Any) -> Path:
@@ -115,18 +125,17 @@ def fit(config: FitConfig, minutes: float | None = None) -> Path:
     run = Run(config)
     if checkpoint.is_file():
         run.resume(checkpoint)
-    fabric = Fabric(accelerator=config.accelerator, devices="auto" if config.accelerator != "cpu" else 1,
-                    precision=config.precision)
+    fabric = Fabric(accelerator=config.accelerator, precision=config.precision, **_processes(config))
     fabric.launch()
     run.average.to(fabric.device)
     model, run.optimiser = fabric.setup(run.prior, run.optimiser)
     model.mark_forward_method("raw")
-    stream = Stream(task, config.seed, config.batch, fabric.global_rank, fabric.world_size)
+    stream = Stream(task, config.seed, config.batch, fabric.global_rank, fabric.world_size, config.accumulate)
     started, before, last = time.monotonic(), run.seconds, []
-    for batch in _batches(stream, run.step, config):
-        last.append(_train_step(fabric, model, run, batch, task))
+    for batches in _steps(_batches(stream, run.step, config), config.accumulate):
+        last.append(_train_step(fabric, model, run, batches, stream))
         run.seconds = before + time.monotonic() - started
-        over = minutes is not None and time.monotonic() - started > 60 * minutes
+        over = _agreed(fabric, minutes is not None and time.monotonic() - started > 60 * minutes)
         final = over or run.step == config.steps
         if fabric.is_global_zero and (run.step % config.save_every == 0 or final):
             run.save(checkpoint)
@@ -140,8 +149,29 @@ def fit(config: FitConfig, minutes: float | None = None) -> Path:
     return checkpoint
 
 
+def _processes(config: FitConfig) -> dict[str, Any]:
+    """Devices, machines and strategy for Fabric; a run under torchrun has the processes that it started."""
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        here, all_of_them = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
+        several = "ddp" if all_of_them > 1 and config.strategy == "auto" else config.strategy
+        return {"devices": here, "num_nodes": all_of_them // here, "strategy": several}
+    devices = 1 if config.devices == "auto" and config.accelerator == "cpu" else config.devices
+    return {"devices": devices, "strategy": config.strategy}
+
+
+def _agreed(fabric: Any, over: bool) -> bool:
+    """What the first process says of the time: clocks differ, and all must stop at one step."""
+    return over if fabric.world_size == 1 else bool(fabric.broadcast(over))
+
+
+def _steps(batches: Iterator[Batch], count: int) -> Iterator[list[Batch]]:
+    """``batches`` in groups of ``count``."""
+    while group := list(islice(batches, count)):
+        yield group
+
+
 def _batches(stream: Stream, first: int, config: FitConfig) -> Iterator[Batch]:
-    steps = range(first, config.steps)
+    steps = range(first * config.accumulate, config.steps * config.accumulate)
     if config.workers == 0:
         yield from (stream[step] for step in steps)
     else:
@@ -150,19 +180,25 @@ def _batches(stream: Stream, first: int, config: FitConfig) -> Iterator[Batch]:
         )
 
 
-def _train_step(fabric: Any, model: Any, run: Run, batch: Batch, task: Task) -> float:
+def _train_step(fabric: Any, model: Any, run: Run, batches: list[Batch], stream: Stream) -> float:
+    """One step of the optimiser on the mean loss of ``batches``, and of those of the other processes; the error."""
     config = run.config
-    stream = run.step * fabric.world_size + fabric.global_rank
-    generator = torch.Generator().manual_seed(config.seed * 1_000_003 + stream)
-    sigma = noise_levels(batch, run.prior, config.noise_spread, generator, config.noise_centre)
-    noise = torch.randn(batch.truth.shape, generator=generator)
-    moved = Batch(*(t.to(fabric.device) for t in batch))
     for group in run.optimiser.param_groups:
         group["lr"] = run.rate()
-    loss = denoising_loss(
-        model, moved, sigma.to(fabric.device), noise.to(fabric.device), config.variance_weight, task.diffusing
-    )
-    fabric.backward(loss.total)
+    errors = []
+    for part, batch in enumerate(batches):
+        number = stream.number(run.step * config.accumulate + part)
+        generator = torch.Generator().manual_seed(config.seed * 1_000_003 + number)
+        sigma = noise_levels(batch, run.prior, config.noise_spread, generator, config.noise_centre)
+        noise = torch.randn(batch.truth.shape, generator=generator)
+        moved = Batch(*(t.to(fabric.device) for t in batch))
+        with fabric.no_backward_sync(model, enabled=part + 1 < len(batches)):
+            loss = denoising_loss(
+                model, moved, sigma.to(fabric.device), noise.to(fabric.device), config.variance_weight,
+                stream.task.diffusing,
+            )
+            fabric.backward(loss.total / len(batches))
+        errors.append(float(loss.error.mean()))
     fabric.clip_gradients(model, run.optimiser, max_norm=config.clip)
     run.optimiser.step()
     run.optimiser.zero_grad(set_to_none=True)
@@ -172,7 +208,7 @@ def _train_step(fabric: Any, model: Any, run: Run, batch: Batch, task: Task) -> 
     with torch.no_grad():
         for mean, value in zip(run.average.parameters(), run.prior.parameters(), strict=True):
             mean.lerp_(value.detach(), 1 - decay)
-    return float(loss.error.mean())
+    return float(np.mean(errors))
 
 
 def _validate(run: Run, task: Task) -> None:

@@ -24,7 +24,6 @@ from voxprior.jobs.ct_simulate import VACUUM, compare
 from voxprior.methods.planes import normals
 from voxprior.methods.result import Result
 from voxprior.metrics import data_range, foreground, psnr
-from voxprior.metrics.planes import plane_psnr, plane_ssim
 
 SEED = 0
 
@@ -69,16 +68,15 @@ def score(image: Tensor, problem: Problem) -> dict[str, Any]:
     mu = image.detach().cpu().float()
     truth = problem.truth.data
     hu = to_hu(mu.numpy(), MU_WATER)
-    job = compare({"image": hu}, truth)
-    found, above = hu - np.float32(VACUUM), truth - np.float32(VACUUM)
-    planes = {str(name): axis for name, axis in normals(problem.truth.affine).items()}
-    body = foreground(above)
+    job = compare({"image": hu}, truth, {str(name): axis for name, axis in normals(problem.truth.affine).items()})
+    figures = job["methods"]["image"]
+    planes = figures.pop("planes")
+    body = foreground(truth - np.float32(VACUUM))
     return {
-        **job["methods"]["image"],
+        **figures,
         "range": job["range"],
         "hu_bias": float((hu - truth)[body].mean(dtype=np.float64)),
-        "psnr_planes": plane_psnr(found, above, job["range"], planes),
-        "ssim_planes": plane_ssim(found, above, job["range"], planes),
+        **{f"{figure}_planes": {name: of[figure] for name, of in planes.items()} for figure in ("psnr", "ssim")},
         **_fit(mu, problem),
         "shape": list(truth.shape),
     }

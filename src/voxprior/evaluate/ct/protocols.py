@@ -14,7 +14,7 @@ PROTOCOL = 1
 """Part of the key of every result: raise it when a case or a figure changes its meaning."""
 SLICES, FEW_SLICES = 24, 16
 """Axial slices of a block, and of the block on which methods run that take minutes a slice."""
-TUNE_SLICES = 12
+TUNE_SLICES = 4
 MIDDLE, TOP_FIFTH = 0.5, 0.9
 """Where the middle of a block lies between feet (0) and head (1): half way, or within the uppermost fifth."""
 PHANTOM = "phantom"

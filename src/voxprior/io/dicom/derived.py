@@ -12,8 +12,8 @@ import numpy as np
 
 from voxprior.io.dicom.datasets import CLASSIC
 from voxprior.io.dicom.kept import kept, scanner
+from voxprior.io.dicom.loading import Source
 from voxprior.io.dicom.quantise import decimal
-from voxprior.io.dicom.reading import Source
 from voxprior.io.dicom.uids import series_uid
 from voxprior.volume import Volume
 

@@ -13,8 +13,8 @@ from voxprior.errors import InputError
 from voxprior.io.dicom.datasets import require_pydicom, told
 from voxprior.io.dicom.derived import Derivation, coded, shared_header
 from voxprior.io.dicom.geometry import Vector, dot
+from voxprior.io.dicom.loading import Source
 from voxprior.io.dicom.quantise import decimal, quantise
-from voxprior.io.dicom.reading import Source
 from voxprior.io.dicom.uids import Uids, instance_uid, series_uid
 from voxprior.io.outputs import voxel_digest
 from voxprior.volume import Volume

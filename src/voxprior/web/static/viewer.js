@@ -3,7 +3,7 @@
 import { Niivue } from "/niivue.js";
 
 const OPTIONS = {
-  backColor: [0, 0, 0, 1], crosshairColor: [1, 0.75, 0.2, 0.8], crosshairWidth: 0.4, crosshairWidthUnit: "percent", show3Dcrosshair: false,
+  backColor: [0, 0, 0, 1], crosshairColor: [1, 0.75, 0.2, 0.8], crosshairWidth: 0.8, crosshairWidthUnit: "percent", show3Dcrosshair: false,
   isOrientCube: false, isColorbar: false, dragAndDropEnabled: false, loadingText: "", isRadiologicalConvention: true,
   multiplanarForceRender: false, multiplanarShowRender: 0, isRuler: false, isNearestInterpolation: true,
 };
