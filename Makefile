@@ -3,6 +3,7 @@
 #   make test                lint, types, import order, tests: no outside program, below ten minutes
 #   make test-external       outside programs, slow checks, docs, and the wheel in an environment of its own
 #   make docs                the site, in site/
+#   make sbom                dist/voxprior.cdx.json: the bill of materials of an installation (CycloneDX)
 #   make lock                choose the newest versions anew and write requirements/dev.txt
 #   make clean               remove what these commands made
 PYTHON ?= python3
@@ -24,7 +25,7 @@ WHEEL_VENV := $(VENV)-wheel
 export OMP_NUM_THREADS ?= 2
 export MPLBACKEND ?= Agg
 
-.PHONY: demo setup test lint test-external docs wheel lock clean
+.PHONY: demo setup test lint test-external docs wheel sbom lock clean
 
 demo: $(STAMP)
 	$(BIN)/voxprior demo $(if $(SCAN),-i "$(SCAN)") -o "$(DEMO_OUT)" --force
@@ -67,6 +68,9 @@ wheel: $(STAMP)
 	$(WHEEL_VENV)/bin/python -m pip --disable-pip-version-check install -qq --constraint $(LOCK) dist/*.whl
 	cd dist && ../$(WHEEL_VENV)/bin/voxprior demo -o demo --force
 	cd dist && ../$(WHEEL_VENV)/bin/voxprior info
+
+sbom: $(STAMP)
+	$(BIN)/python requirements/sbom.py dist/voxprior.cdx.json
 
 # A fresh environment resolves the ranges of pyproject.toml around the pinned torch; its list becomes the lock.
 lock:

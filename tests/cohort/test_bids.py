@@ -113,7 +113,7 @@ def test_mistakes_are_one_line(bids, dataset: Make, tmp_path: Path) -> None:
         ((raw / "sub-01", out, "participant"), "no dataset_description.json"),
         ((raw, out, "participant", "--participant-label", "77"), "has no sub-77"),
         ((raw, out, "participant", "--participant-label", "../x"), "letters and digits"),
-        ((raw, out, "participant", "--workers", "-1"), "not negative"),
+        ((raw, out, "participant", "--workers", "-1"), "--workers -1"),
         ((raw, out, "participant", "--cluster", "vax"), "--cluster vax is unknown"),
         ((raw, out, "participant", "--cluster", "slurm", "--scheduler", "tcp://h:1"), "exclude each other"),
         ((raw, out, "participant", "--cluster-options", "memory"), "NAME=VALUE"),

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from voxprior.cli.show import say, warn
+from voxprior.cohort.options import PlaceOptions
 from voxprior.errors import InputError
 from voxprior.jobs.options import SrOptions
 
 if TYPE_CHECKING:
     from voxprior.cohort.cluster import Place
+    from voxprior.cohort.dataset import Member
     from voxprior.cohort.member import Outcome
 
 NAMES = Parameter(consume_multiple=True, negative="")
@@ -26,12 +28,7 @@ def bids(
     *,
     participant_label: Annotated[tuple[str, ...], NAMES] = (),
     session_label: Annotated[tuple[str, ...], NAMES] = (),
-    workers: int = 1,
-    worker_threads: int | None = None,
-    scheduler: str | None = None,
-    cluster: str | None = None,
-    cluster_options: Annotated[tuple[str, ...], NAMES] = (),
-    retries: int = 1,
+    place: Annotated[PlaceOptions | None, Parameter(name="*")] = None,
     options: Annotated[SrOptions | None, Parameter(name="*")] = None,
     quiet: Annotated[bool, Parameter(name=["-q", "--quiet"], negative="", show_default=False)] = False,
     verbose: Annotated[bool, Parameter(name=["-v", "--verbose"], negative="", show_default=False)] = False,
@@ -53,19 +50,8 @@ def bids(
         Subjects, with or without sub-; all by default.
     session_label
         Sessions, with or without ses-; all by default.
-    workers
-        Processes, each with the weights loaded once and a GPU of its own if there are any; or jobs of --cluster. With
-        0 the scans are restored in this process, one after the other.
-    worker_threads
-        Processor threads of a worker; the cores divided by the workers by default.
-    scheduler
-        Address of a Dask scheduler that runs already, such as tcp://host:8786.
-    cluster
-        Batch system that runs the workers: slurm, pbs, sge, lsf, htcondor, oar or moab.
-    cluster_options
-        Options of its jobs, such as cores=4 memory=16GB queue=gpu walltime=02:00:00.
-    retries
-        How often a scan is tried again when it failed for a reason that is not in the scan or the options.
+    place
+        Where the scans are restored.
     options
         Settings of the restoration.
     quiet
@@ -73,46 +59,54 @@ def bids(
     verbose
         Show where an error arose.
     """
-    from voxprior.cohort.cluster import parse_options, require_place
-    from voxprior.cohort.dataset import members
-    from voxprior.jobs.folder import make_folder
-
-    if workers < 0 or retries < 0:
-        raise InputError("--workers and --retries are not negative")
     if level == "group":
         from voxprior.cohort.run import GROUP, write_group
 
         count = write_group(out)
         say(f"{out / GROUP}: {count} scans")
         return 0
-    own = options or SrOptions()
-    place = _place(workers, worker_threads, own, scheduler, cluster, parse_options(cluster_options))
-    require_place(place)
-    found = members(dataset, participant_label, session_label)
+    return _participants(_found(dataset, participant_label, session_label), out, place, options, quiet)
+
+
+def _found(dataset: Path, subjects: tuple[str, ...], sessions: tuple[str, ...]) -> list[Member]:
+    from voxprior.cohort.dataset import members
+
+    found = members(dataset, subjects, sessions)
     if not found:
         raise InputError("no thick anatomical scan: no slices at least 1.5 times as far apart as the voxels in them")
+    return found
+
+
+def _participants(
+    found: list[Member], out: Path, place: PlaceOptions | None, options: SrOptions | None, quiet: bool
+) -> int:
+    from voxprior.cohort.cluster import require_place
+    from voxprior.jobs.folder import make_folder
+
+    own, asked = options or SrOptions(), place or PlaceOptions()
+    where = _place(asked, own)
+    require_place(where)
     make_folder(out)
     from voxprior.cohort.run import run_participants
 
-    outcomes = run_participants(found, out, own, place, retries, lambda outcome: _tell(outcome, quiet))
+    outcomes = run_participants(found, out, own, where, asked.retries, lambda outcome: _tell(outcome, quiet))
     return _summary(outcomes, quiet)
 
 
-def _place(
-    workers: int, threads: int | None, options: SrOptions, scheduler: str | None, cluster: str | None,
-    cluster_options: dict[str, str],
-) -> Place:
+def _place(asked: PlaceOptions, options: SrOptions) -> Place:
     import os
 
-    from voxprior.cohort.cluster import Place
+    from voxprior.cohort.cluster import Place, parse_options
 
     gpus = 0
-    if workers and scheduler is None and cluster is None and options.device in ("auto", "cuda"):
+    here = asked.workers and asked.scheduler is None and asked.cluster is None
+    if here and options.device in ("auto", "cuda"):
         import torch
 
         gpus = torch.cuda.device_count()
-    each = threads or max(1, (os.cpu_count() or 1) // max(1, workers))
-    return Place(workers, each, gpus, scheduler, cluster, cluster_options)
+    each = asked.worker_threads or max(1, (os.cpu_count() or 1) // max(1, asked.workers))
+    given = parse_options(tuple(asked.cluster_options.split()))
+    return Place(asked.workers, each, gpus, asked.scheduler, asked.cluster, given)
 
 
 def _tell(outcome: Outcome, quiet: bool) -> None:

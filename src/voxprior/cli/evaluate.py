@@ -194,6 +194,48 @@ def generate(
     return 0
 
 
+@app.command
+def ood(
+    *,
+    data: Path,
+    out: Path = Path("docs/results"),
+    page: Path = Path("docs/results.md"),
+    only: Only = (),
+    weights: str = "head-slices",
+    calibrate: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+) -> int:
+    """Tell scans from what the weights do not know; goes on where an earlier run ended.
+
+    Parameters
+    ----------
+    data
+        Folder with manifest.csv and its scans.
+    out
+        Folder for the figures of each case.
+    page
+        Markdown page of tables to write.
+    only
+        Words that must all occur in KIND SUBJECT xFACTOR.
+    weights
+        Bundled name or a .safetensors file.
+    calibrate
+        Set the threshold on the training split instead, and write it into the card of the weights.
+    """
+    if calibrate:
+        if only:
+            raise InputError("--only does not go with --calibrate; the threshold is that of all training scans")
+        from voxprior.evaluate.ood.calibrate import calibrate as set_threshold
+
+        known = set_threshold(data, weights, say)
+        say(f"threshold {known.threshold:.2f} from {known.subjects} subjects, written into the card of {weights}")
+        return 0
+    from voxprior.evaluate.ood.run import evaluate_ood
+
+    made = evaluate_ood(data, out, page, only, weights, say)
+    say(f"{len(made)} new results; tables in {page}")
+    return 0
+
+
 def _folder(
     reconstructions: Path, references: Path, csv: Path | None, figure: Path | None, force: bool, quiet: bool
 ) -> int:

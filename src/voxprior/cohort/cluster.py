@@ -60,7 +60,12 @@ def client_of(place: Place) -> Iterator[Any]:
 
     connect: Any = import_module("distributed").Client
 
-    with config.set({"distributed.scheduler.allowed-failures": FAILURES, "distributed.admin.tick.limit": "1h"}):
+    settings = {
+        "distributed.scheduler.allowed-failures": FAILURES,
+        "distributed.admin.tick.limit": "1h",  # a restoration keeps its process busy for longer than a tick
+        "distributed.nanny.pre-spawn-environ.DASK_LOGGING__DISTRIBUTED": "critical",  # the command tells what fails
+    }
+    with config.set(settings):
         if place.scheduler is not None:
             try:
                 client = connect(place.scheduler, timeout="20s")
@@ -81,7 +86,6 @@ def local(place: Place) -> Any:
     workers = {}
     for number in range(place.workers):
         env = {name: str(place.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
-        env["DASK_LOGGING__DISTRIBUTED"] = "critical"  # what fails is told once, by the command
         if place.gpus:
             env["CUDA_VISIBLE_DEVICES"] = str(number % place.gpus)
         options = {"nthreads": 1, "env": env, "host": "127.0.0.1", "memory_limit": 0, "dashboard": False}

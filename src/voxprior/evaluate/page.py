@@ -15,6 +15,7 @@ PARTS: Mapping[str, str] = {
     "ct": "voxprior.evaluate.ct.tables",
     "samplers": "voxprior.evaluate.samplers.tables",
     "generate": "voxprior.evaluate.generate.tables",
+    "ood": "voxprior.evaluate.ood.tables",
 }
 """Job to the module that writes its part: ``part(folder)`` gives Markdown below a heading of level 2, or nothing."""
 

@@ -18,6 +18,7 @@ from voxprior.errors import InputError
 from voxprior.io.certificate import slice_residual
 from voxprior.jobs.cubic import cubic
 from voxprior.jobs.options import SrOptions, require_method
+from voxprior.jobs.sense import require_scan
 from voxprior.jobs.sidecar import sidecar
 from voxprior.jobs.sr import Restored, restore_slices
 from voxprior.methods.result import Progress
@@ -71,6 +72,7 @@ def restore(
         raise InputError(f"option {'.'.join(map(str, first['loc']))}: {first['msg']}; see voxprior sr --help") from None
     require_method(job, parsed)
     volume, wrap = taken(image, affine, voxel_size)
+    require_scan(volume, parsed)
     restored = restore_slices(volume, parsed, progress)
     return _given(restored, sidecar("sr", restored, parsed, _certificate(restored)), wrap)
 

@@ -108,6 +108,9 @@ class SrOptions(PlaneOptions):
         le=1,
         description="How much of what the method adds is shown: 0 is cubic interpolation on the data, 1 all of it.",
     )
+    force_input: bool = Field(
+        default=False, description="Restore what does not look like a scan: a label map, or a volume all but empty."
+    )
 
 
 class GenerateOptions(PlaneOptions):

@@ -13,6 +13,7 @@ from voxprior.io.outputs import sibling, sidecar_path
 from voxprior.jobs.options import SrOptions, require_method
 from voxprior.jobs.registration import require_library
 from voxprior.jobs.request import Request, require_outputs, require_report_name, require_source
+from voxprior.jobs.sense import require_scan
 from voxprior.jobs.slices import understand
 from voxprior.volume import Volume
 
@@ -71,6 +72,7 @@ def prepare(request: SeveralRequest) -> Prepared:
     volumes = [(read_volume(path), path) for path in request.sources]
     for volume, path in volumes:
         try:
+            require_scan(volume, options)
             understand(volume, options)
         except InputError as error:
             raise InputError(f"{shown(path)}: {error}") from None

@@ -14,6 +14,7 @@ from torch import Tensor
 from voxprior.io.certificate import NoiseSource, estimate_background_noise
 from voxprior.jobs.job import Run, peak_memory, run_method
 from voxprior.jobs.options import SrOptions
+from voxprior.jobs.sense import unfamiliar
 from voxprior.jobs.slices import understand
 from voxprior.jobs.strength import Bounds, mixed
 from voxprior.methods.result import Progress
@@ -61,6 +62,8 @@ def restore_slices(volume: Volume, options: SrOptions, progress: Progress | None
     measurement = Measurement(operator, y, noise, affine)
     run = run_method("sr", measurement, options, progress)
     result, bounds = mixed(run.result, measurement, options.strength)
+    notes, doubts = unfamiliar(measurement, options)
+    result = replace(result, notes={**result.notes, **notes}, warnings=(*result.warnings, *doubts))
     return _with_maps(volume, geometry, operator, affine, replace(run, result=result), bounds, (noise, source))
 
 

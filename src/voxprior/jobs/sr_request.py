@@ -14,6 +14,7 @@ from voxprior.io.scans import read_scans
 from voxprior.jobs.npy import read_slices, slice_files
 from voxprior.jobs.options import DEFAULT_METHOD, SrOptions, require_method
 from voxprior.jobs.request import Request, require_outputs, require_report_name, require_source, require_target
+from voxprior.jobs.sense import require_scan
 from voxprior.jobs.simulate import simulate
 from voxprior.jobs.slices import understand
 from voxprior.volume import Volume
@@ -106,6 +107,7 @@ def _frame_targets(target: Path, volumes: Sequence[Volume], dicom: bool) -> list
 
 
 def _frame(request: SrRequest, volume: Volume, target: Path) -> Frame:
+    require_scan(volume, request.options)
     if request.simulate:
         made = simulate(volume, request.options, request.factor)
         measured = target / "input" if request.dicom.dicom else sibling(target, "input")

@@ -28,14 +28,14 @@ from voxprior.priors.plain import Single, deviation, is_complex, unconditional
 from voxprior.priors.weights import Shelf
 
 WEIGHTS = "thorax-ct"
-FIRST_LEVEL, LAST_LEVEL = 0.1, 0.03
+FIRST_LEVEL, LAST_LEVEL = 0.2, 0.05
 """Noise levels of the mean mode, as parts of the attenuation of water; from the held-back slices."""
-STD_FACTOR = 10.0
+STD_FACTOR = 8.0
 """Noise level, as a multiple of what the walk changed (root mean square), whose posterior std is that of the mean mode;
-from the held-back slices: 8 with 36 views, 16 with 18."""
+from the held-back slices: right with 18 views and with 1e5 photons, wide with 36, narrow with a limited angle."""
 WARM_START, LAST_SIGMA = 0.3, 0.005
 """First noise level of a sample, and the last before zero, in the same units."""
-INNER_ITERATIONS = 8
+INNER_ITERATIONS = 32
 """Of conjugate gradients, from where they ended before, in each proximal point."""
 START = TvSettings()
 """Of the total variation that the walk starts from."""

@@ -56,7 +56,7 @@ class Voxprior:
     citation = "Voxprior: this package."
 
     def __init__(self) -> None:
-        self._weights = Shelf()
+        self.shelf = Shelf()
 
     def __call__(
         self, measurement: Measurement, options: Any, rng: Noise, progress: Progress | None = None
@@ -65,7 +65,7 @@ class Voxprior:
         operator = measurement.operator
         if not isinstance(operator, Separable) or operator.slices is None or measurement.affine is None:
             raise InputError("method voxprior restores slice stacks; give thick slices, or another --method")
-        weights = self._weights(options.weights, options.device)
+        weights = self.shelf(options.weights, options.device)
         voxels = VOXELS_AT_ONCE if options.memory is None else options.memory * 2**20 // BYTES_A_VOXEL
         bound = BoundPrior(weights.prior, _moved(measurement, options.device), voxels)
         with precision(options):

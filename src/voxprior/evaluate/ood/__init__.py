@@ -1,0 +1,1 @@
+"""How well scans are told from what a prior does not know."""
