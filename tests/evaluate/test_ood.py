@@ -18,7 +18,7 @@ from scipy.stats import mannwhitneyu
 from voxprior import registry
 from voxprior.errors import InputError
 from voxprior.evaluate.ood.calibrate import calibrate, threshold
-from voxprior.evaluate.ood.inputs import SPOILT, prepare
+from voxprior.evaluate.ood.inputs import AGAIN, SPOILT, prepare
 from voxprior.evaluate.ood.inputs import test_cases as cases_of
 from voxprior.evaluate.ood.run import evaluate_ood
 from voxprior.evaluate.ood.tables import auroc
@@ -113,7 +113,7 @@ def test_calibration_writes_the_card_and_a_run_its_page(data: Path, tmp_path: Pa
         evaluate_ood(data, out, page, ("teapot",), weights, lambda _: None)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in SPOILT if kind != "already restored"])
+@pytest.mark.parametrize("kind", [kind for kind in SPOILT if kind != AGAIN])
 def test_what_is_spoilt_keeps_its_place_but_not_its_voxels(data: Path, kind: str) -> None:
     """Guards the inputs: thick slices of the factor, other values than the scan's, voxels three times larger if so."""
     case = next(c for c in cases_of(data) if c.kind == kind and c.factor == 3)

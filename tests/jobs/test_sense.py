@@ -47,11 +47,15 @@ def test_scans_of_few_bits_are_not_taken_for_labels(seed: int, levels: int, stri
     data = levels * (0.5 + 0.1 * head / head.std()) + 0.02 * levels * rng.normal(size=head.shape)
     if stripped:
         data[:12] = 0
-    require_scan(Volume(np.round(np.clip(data, 0, levels - 1)).astype(np.float32), THICK), SrOptions())
+    volume = Volume(np.round(np.clip(data, 0, levels - 1)).astype(np.float32), THICK)
+    require_scan(volume, SrOptions())
+    assert not is_label_map(volume.data)
 
 
 def test_a_phantom_is_not_refused() -> None:
-    """Guards digital phantoms: as slices, and with whole numbers after a little noise."""
+    """Guards digital phantoms: whole numbers without noise, slices, and whole numbers after a little noise."""
+    x = np.arange(36.0) - 18
+    assert not is_label_map(HEAD.at(x[:, None, None], x[None, :, None], x[None, None, :]).astype(np.float32))
     slices = HEAD.slices((36, 44), (1, 1), np.arange(-10, 11, 5.0), 5.0)
     require_scan(Volume(slices.astype(np.float32), THICK), SrOptions())
     noisy = np.round(slices + np.random.default_rng(0).normal(size=slices.shape) * 2)
@@ -68,10 +72,10 @@ def test_an_all_but_empty_volume_is_refused() -> None:
 
 def _head() -> Volume:
     image = nibabel.load(Path(str(files("voxprior.demo") / "head.nii.gz")))
-    block = np.asarray(image.dataobj, dtype=np.float32)[20:84, 50:130, 20:84]
+    data = np.asarray(image.dataobj, dtype=np.float32)
     affine = np.array(image.affine)
     affine[:3, 1] *= 5
-    return Volume(block.reshape(64, 16, 5, 64).mean(2), affine)
+    return Volume(data.reshape(104, 38, 5, 104).mean(2), affine)
 
 
 def test_a_scan_raises_no_warning_and_noise_does() -> None:
@@ -81,7 +85,7 @@ def test_a_scan_raises_no_warning_and_noise_does() -> None:
     assert told["score"] <= told["threshold"]
     assert not [w for w in scan.warnings if "unlike" in w]
     rng = np.random.default_rng(0)
-    noise = Volume(100 * np.hypot(*rng.normal(size=(2, 64, 16, 64))).astype(np.float32), _head().affine)
+    noise = Volume(100 * np.hypot(*rng.normal(size=(2, 104, 38, 104))).astype(np.float32), _head().affine)
     spoilt = restore_slices(noise, SrOptions())
     assert spoilt.notes["unfamiliarity"]["score"] > 2 * told["threshold"]
     assert any(w.startswith("unlike what the weights were trained on (the image") for w in spoilt.warnings)

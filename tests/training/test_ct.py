@@ -1,4 +1,4 @@
-"""Training on CT: the top of each volume is never trained on, densities change but air stays, validation beats nothing."""
+"""Training on CT: the top of a volume is never trained on, densities change but air stays, the card says so."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import nibabel
 import numpy as np
 import pytest
 import torch
-
 from tests.training.conftest import COLUMNS, _head
+
 from voxprior.errors import InputError
 from voxprior.priors.denoiser import SlicePriorConfig
 from voxprior.training.augment import density
@@ -26,7 +26,7 @@ PRIOR = SlicePriorConfig(slab=2, halo=1, channels=(8, 8), blocks=(1, 1), image_s
 
 @pytest.fixture(scope="module")
 def ct_folder(data_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The MR folder's volumes, a CT of 40 slices, LPS, whose slice k has k HU in its corner, and one of the test split."""
+    """The MR volumes, a CT of 40 slices, LPS, whose slice k has k HU in its corner, and one of the test split."""
     folder = tmp_path_factory.mktemp("ct")
     (folder / "train").symlink_to(data_folder / "train")
     (folder / "labels").symlink_to(data_folder / "labels")

@@ -14,8 +14,10 @@ from voxprior.volume import Volume
 if TYPE_CHECKING:
     from voxprior.operators.base import Measurement
 
-LABELS = 256
-"""More values than this no label map has."""
+LABELS, CODES = 256, 16
+"""More values than the first no label map has. With fewer than the second they must follow each other (0, 1, 2 ...), as
+codes do and the grey values of a digital phantom do not.
+"""
 FLAT = 0.5
 """Part of neighbouring voxels that are equal in a label map, at least along one axis. In maps of tissue at 1 mm it is
 0.82, in scans of 8 bits at most 0.17.
@@ -27,10 +29,7 @@ CONTENT = 1e-4
 
 
 def require_scan(volume: Volume, options: SrOptions) -> None:
-    """Raise :class:`InputError` for a label map and for a volume that is all but empty, unless ``force_input``.
-
-    A phantom is no label map: partial volumes and noise give it many values.
-    """
+    """Raise :class:`InputError` for a label map and for a volume that is all but empty, unless ``force_input``."""
     if options.force_input:
         return
     name = volume.source or "the image"
@@ -43,10 +42,15 @@ def require_scan(volume: Volume, options: SrOptions) -> None:
 
 
 def is_label_map(data: NDArray[np.float32]) -> bool:
-    """Whether ``data`` (i, j, k) holds few whole numbers, in large regions of one number each."""
+    """Whether ``data`` (i, j, k) holds few whole numbers, in large regions of one number each.
+
+    A phantom is none: noise and partial volumes give it many values, or it has a few that are far apart.
+    """
     step = max(1, int(np.cbrt(data.size / SEEN)))
     few = data[::step, ::step, ::step]
-    if not np.array_equal(few, np.round(few)) or np.unique(few).size > LABELS:
+    values = np.unique(few)
+    codes = values.size >= CODES or np.ptp(values) < 2 * values.size
+    if not np.array_equal(values, np.round(values)) or values.size > LABELS or not codes:
         return False
     return any(_equal(np.moveaxis(data, axis, -1)[::step, ::step]) >= FLAT for axis in range(3))
 

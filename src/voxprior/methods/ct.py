@@ -33,8 +33,9 @@ FIRST_LEVEL, LAST_LEVEL = 0.2, 0.05
 STD_FACTOR = 8.0
 """Noise level, as a multiple of what the walk changed (root mean square), whose posterior std is that of the mean mode;
 from the held-back slices: right with 18 views and with 1e5 photons, wide with 36, narrow with a limited angle."""
-WARM_START, LAST_SIGMA = 0.3, 0.005
-"""First noise level of a sample, and the last before zero, in the same units."""
+WARM_FACTOR, LAST_SIGMA = 4.0, 0.01
+"""First noise level of a sample, in units of the same change, and the last before zero, in parts of water; from the
+held-back slices: a sample is then 2.7 dB from the truth below the mean, where 3.0 would be right."""
 INNER_ITERATIONS = 32
 """Of conjugate gradients, from where they ended before, in each proximal point."""
 START = TvSettings()
@@ -47,7 +48,8 @@ class Settings(BaseModel):
     """Settings of the method.
 
     ``mode``: ``mean`` (the estimate, refined in ``steps`` calls) or ``sample`` (posterior samples of ``steps`` calls
-    each). ``samples``: how many. ``weights``: bundled name, file or ``hf://``. ``memory``: megabytes of a network call.
+    each, about the estimate of as many). ``samples``: how many. ``weights``: bundled name, file or ``hf://``.
+    ``memory``: megabytes of a network call.
     ``mu_water``: attenuation of water, 1/mm. ``snapshots``: keep a picture every so many calls of the first sample.
     """
 
@@ -119,44 +121,57 @@ class Problem:
         self.first = tv(measurement, settings, rng).mean[None].to(measurement.y)
 
     def mean(self, options: Settings, rng: Noise, progress: Progress | None) -> dict[str, Any]:
-        """Denoise and fit the views in turn at a falling level; the last call gives the std."""
-        n = options.steps - 1
-        levels = log_uniform(n, FIRST_LEVEL * self.scale, LAST_LEVEL * self.scale)[:-1]
-        state = State(self.first)
-        rows = [Step(i, level) for i, level in enumerate(levels)]
-        for state in sample(consensus(self.priors, self.measurement), state, rows, White(), rng):
-            if progress is not None:
-                progress(state.index, options.steps)
-        x = state.memory[PREVIOUS]
+        """The estimate of the walk; the last call gives the std."""
+        x = self._refined(options.steps - 1, rng, progress, options.steps)
         std = self._std(x)
         if progress is not None:
             progress(options.steps, options.steps)
         return {"mean": x[0].cpu(), "std": std, "calls": options.steps}
 
+    def _refined(self, calls: int, rng: Noise, progress: Progress | None, total: int) -> Tensor:
+        """Denoise and fit the views in turn at a falling level, from the first estimate."""
+        levels = log_uniform(calls, FIRST_LEVEL * self.scale, LAST_LEVEL * self.scale)[:-1]
+        state = State(self.first)
+        rows = [Step(i, level) for i, level in enumerate(levels)]
+        for state in sample(consensus(self.priors, self.measurement), state, rows, White(), rng):
+            if progress is not None:
+                progress(state.index, total)
+        return state.memory[PREVIOUS]
+
+    def _level(self, x: Tensor, factor: float) -> float:
+        """``factor`` times what the walk changed of the first estimate, within the trained noise levels."""
+        low, high = self.spread.sigma_range
+        return min(max(factor * float((x - self.first).square().mean().sqrt()), low), high)
+
     def _std(self, x: Tensor) -> Tensor:
         """Std of the image about the estimate x (1, *space), from the variance head; (*space)."""
-        level = STD_FACTOR * float((x - self.first).square().mean().sqrt())
-        low, high = self.spread.sigma_range
-        return self.spread(x, min(max(level, low), high))[0].cpu()
+        return self.spread(x, self._level(x, STD_FACTOR))[0].cpu()
 
     def sample(self, options: Settings, rng: Noise, progress: Progress | None) -> dict[str, Any]:
-        """Posterior samples by DPM-Solver++(2M), from the first estimate with noise."""
-        grid = karras(options.steps, WARM_START * self.scale, LAST_SIGMA * self.scale)
+        """Posterior samples by DPM-Solver++(2M), from the estimate of the walk with noise.
+
+        The walk costs as many calls as a sample, once. From total variation with noise the streaks of total variation
+        stay in every sample, and from more noise the proximal points bring new ones.
+        """
+        once = options.steps
+        x = self._refined(once, rng, None, once)
+        last = LAST_SIGMA * self.scale
+        grid = karras(options.steps, max(self._level(x, WARM_FACTOR), 2 * last), last)
         steps = schedule(grid, dpm_2m, alternating(1))
         drawn = draw(
             proximal(self.priors, self.measurement, self.image_std),
             steps,
-            lambda process: start(self.first, steps, process, rng),
+            lambda process: start(x, steps, process, rng),
             lambda state: state.memory[PREVIOUS][0].cpu(),
             options,
             rng,
-            progress,
+            None if progress is None else lambda done, total: progress(once + done, once + total),
         )
-        stack, calls = drawn.samples, drawn.calls
+        stack, calls = drawn.samples, once + drawn.calls
         if len(stack) > 1:
             std = stack.std(dim=0, correction=1)
         else:
-            std, calls = self._std(stack.to(self.first)), calls + 1
+            std, calls = self._std(x), calls + 1
         return {"mean": stack.mean(0), "std": std, "samples": stack, "calls": calls, "snapshots": drawn.snapshots}
 
 

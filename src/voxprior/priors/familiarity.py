@@ -129,7 +129,7 @@ def _refit(bound: BoundPrior) -> float:
 
 
 def _denoising(bound: BoundPrior, sigma: float) -> tuple[float, float]:
-    """Rms error, in its units, of removing noise of ``sigma`` from the middle slices: of bright voxels, and of all."""
+    """Rms error, in its units, of removing noise of ``sigma`` from the middle slices: of bright voxels, of their box."""
     axis = bound.slices.axis
     y = bound.measurement.y
     slab = bound.prior.config.slab
@@ -145,8 +145,12 @@ def _denoising(bound: BoundPrior, sigma: float) -> tuple[float, float]:
     noise = SeededNoise(SEED)(0, 0, tuple(y.shape[1:])).to(y)[None]
     error = denoise(y + sigma * noise, sigma) - y
     bright = y.abs() > BRIGHT
-    inside: Tensor = error[bright] if bool(bright.any()) else error
-    return float(inside.square().mean().sqrt()) / sigma, float(error.square().mean().sqrt()) / sigma
+    if not bool(bright.any()):
+        bright = torch.ones_like(bright)
+    found = bright.nonzero()  # how much air a field of view has says nothing: what lies around the head is left out
+    box = tuple(slice(int(low), int(high) + 1) for low, high in zip(found.amin(0), found.amax(0), strict=True))
+    inside: Tensor = error[bright]
+    return float(inside.square().mean().sqrt()) / sigma, float(error[box].square().mean().sqrt()) / sigma
 
 
 def _starts(count: int, slab: int, length: int | None = None) -> list[int]:

@@ -30,21 +30,26 @@ PROTOCOL = 1
 """Part of the key of every result: raise it when a case or a figure changes its meaning."""
 FACTORS = (3, 5)
 """Slice distances in voxels."""
-BLOCK = 128
-"""Edge of what is taken from the middle of a volume, voxels: enough for a score."""
+BLOCK = 96
+"""Edge of the block from the middle of a volume that is calibrated on too: users give parts of a head."""
+RESTORED_BLOCK = 128
+"""Edge of what is restored and then given again, for time."""
 RESTORED = 5
 """Factor of what was restored before."""
 PIECE = 16
 """Edge of the blocks that are shuffled, voxels."""
 COARSER = 3
-SCAN = "scan"
+SCAN, AGAIN = "scan", "already restored"
 
 Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Case:
-    """A thick-slice input: ``kind``, the volume that it is made from, and its slice distance in voxels."""
+    """A thick-slice input: ``kind``, the volume that it is made from, and its slice distance in voxels.
+
+    ``block``: edge of what is taken from the middle of the volume; 0 for all of it.
+    """
 
     subject: str
     file: str
@@ -52,11 +57,12 @@ class Case:
     direction: str
     kind: str
     factor: int
+    block: int = 0
 
     @property
     def name(self) -> str:
         """Kind, volume and factor."""
-        return f"{self.kind} {self.subject} x{self.factor}"
+        return f"{self.kind} {self.subject} x{self.factor}" + (f" block {self.block}" if self.block else "")
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON values."""
@@ -64,9 +70,9 @@ class Case:
 
 
 def train_cases(data: Path) -> list[Case]:
-    """Scans of the train split, each at every factor; raises :class:`InputError` without any."""
+    """Scans of the train split, whole and a block of each, at every factor; raises :class:`InputError` without any."""
     rows = [r for r in read_manifest(data) if r["split"] == "train" and r["file"].startswith("train/")]
-    cases = [case for row in rows if fine_directions(row) for case in _cases(row, SCAN)]
+    cases = [c for row in rows if fine_directions(row) for c in (*_cases(row, SCAN), *_cases(row, SCAN, BLOCK))]
     if not cases:
         raise InputError(f"{data}: manifest.csv lists no training volume with fine_axes; give another --data")
     return cases
@@ -79,7 +85,7 @@ def test_cases(data: Path) -> list[Case]:
     for row in rows:
         if row["split"] == "test" and row["file"].startswith("test/") and fine_directions(row):
             for kind in (SCAN, *SPOILT):
-                cases += _cases(row, kind)
+                cases += _cases(row, kind, RESTORED_BLOCK if kind == AGAIN else 0)
         elif row["file"].startswith("ct/"):
             cases += _cases(row, "abdomen CT" if "abdomen" in row["subject"] else "CT given as MR")
         elif row["file"].startswith("labels/"):
@@ -93,7 +99,7 @@ def prepare(data: Path, case: Case) -> tuple[Volume, SrOptions]:
     """The thick slices of ``case``, and the options that tell how they are."""
     volume = read_volume(checked(data, case.file, case.sha256))
     axis = array_axis(volume, case.direction) if case.direction else 2
-    block = _middle(volume)
+    block = _middle(volume, case.block)
     if case.kind in SPOILT:
         return SPOILT[case.kind](block, axis, case.factor)
     return _thick(block, axis, case.factor)
@@ -108,15 +114,17 @@ def bind(volume: Volume, options: SrOptions, prior: SlicePrior) -> BoundPrior:
     return BoundPrior(prior, Measurement(operator, y, noise, fine_affine(volume.affine, g)))
 
 
-def _cases(row: Row, kind: str) -> Iterator[Case]:
+def _cases(row: Row, kind: str, block: int = 0) -> Iterator[Case]:
     fine = fine_directions(row)
     direction = ("A-P" if "A-P" in fine else fine[0]) if fine else ""
     for factor in FACTORS:
-        yield Case(row["subject"], row["file"], row["sha256"], direction, kind, factor)
+        yield Case(row["subject"], row["file"], row["sha256"], direction, kind, factor, block)
 
 
-def _middle(volume: Volume) -> Volume:
-    window = tuple(slice(max(0, (n - BLOCK) // 2), max(0, (n - BLOCK) // 2) + BLOCK) for n in volume.data.shape)
+def _middle(volume: Volume, edge: int) -> Volume:
+    if not edge:
+        return Volume(volume.data, volume.affine, {}, volume.source)
+    window = tuple(slice(max(0, (n - edge) // 2), max(0, (n - edge) // 2) + edge) for n in volume.data.shape)
     return Volume(volume.data[window], volume.affine, {}, volume.source)
 
 
@@ -164,6 +172,6 @@ SPOILT: Mapping[str, Callable[[Volume, int, int], tuple[Volume, SrOptions]]] = {
     "noise": _noise,
     "resampled x3": _coarser,
     "shuffled blocks": _shuffled,
-    "already restored": _restored,
+    AGAIN: _restored,
 }
 """What is made of a test scan."""

@@ -17,7 +17,7 @@ from voxprior.evaluate.statistics import RESAMPLES, by_subject
 _HEAD = """## Unfamiliar inputs
 
 `voxprior evaluate ood --data DIR`: the score of test scans against that of what is no such scan, each as slices of 3
-and 5 voxels of a block of 128 voxels. Area under the curve (AUROC): the chance that such an input scores higher than a
+and 5 voxels. Area under the curve (AUROC): the chance that such an input scores higher than a
 scan; the volume that both were made from is the unit, its scores are averaged, and the interval is a bootstrap over
 volumes. Warned: the part of the inputs above the threshold, which was set on the training split alone.
 """
