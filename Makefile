@@ -36,6 +36,7 @@ setup: $(STAMP)
 $(STAMP): $(LOCK) pyproject.toml
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "$(PYTHON) is older than Python 3.11; give a newer one: make PYTHON=python3.12" >&2; exit 2; }
+	@echo "Installing into $(VENV): some 2 GB, a few minutes, and only the first time."
 	test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
 	$(PIP) install -qq --requirement $(LOCK)
 	$(PIP) install -qq --no-deps --no-build-isolation --editable .

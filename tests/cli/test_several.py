@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
 
+from dicoms import SECRETS, Series
 from phantoms import HEAD
 
 SIZE, THICK = 40.0, 5.0
@@ -67,6 +69,49 @@ def test_three_scans_become_one_volume_with_a_proof_for_each(voxprior, tmp_path:
     assert "damaged" in voxprior("verify", out).err
 
 
+def series(folder: Path, name: str, row: tuple[float, float, float], column: tuple[float, float, float]) -> Path:
+    """The head as 8 DICOM slices of 5 mm in a folder named after its patient; ``row``, ``column`` in LPS."""
+    empty = Series(
+        np.zeros((8, 20, 20), np.uint16), spacing=5.0, thickness=5.0, pixel=(2.0, 2.0), row=row, column=column,
+        uid=f"1.2.826.0.1.3680043.8.498.9.{len(name)}",
+    )
+    empty.origin = tuple(-np.array(row) * 19 - np.array(column) * 19 - empty.normal * 17.5)
+    places = np.stack([*np.meshgrid(*map(np.arange, (20, 20, 8)), indexing="ij"), np.ones((20, 20, 8))])
+    world = np.einsum("wi,ixyz->wxyz", empty.affine(), places)
+    thick = [HEAD.at(*(world[:3] + shift * (empty.normal * [-1, -1, 1])[:, None, None, None])) for shift in (-1.5, 1.5)]
+    empty.voxels = (100 * np.mean(thick, axis=0)).transpose(2, 1, 0).astype(np.uint16)
+    empty.write(folder / name)
+    return folder / name
+
+
+def test_series_and_images_go_together(voxprior, tmp_path: Path) -> None:
+    """Guards privacy and the proof: DICOM is not named, and is found again by its digest, in a folder or a zip."""
+    axial = series(tmp_path / "in", "Zzyzx_ax", (1.0, 0, 0), (0, 1.0, 0))
+    coronal = series(tmp_path / "in", "Zzyzx_coronal", (1.0, 0, 0), (0, 0, -1.0))
+    image = scan(tmp_path / "in", "sag.nii.gz", 0, 100.0)
+    out, page = tmp_path / "out.nii.gz", tmp_path / "r.html"
+    ran = voxprior("sr", "-i", axial, coronal, image, "-o", out, "--method", "cubic", "--report", page)
+    assert ran.code == 0, ran.err
+    told = values(out)
+    assert told["inputs"] == ["DICOM series", "DICOM series", "sag.nii.gz"]
+    each = told["certificate"]["scans"]
+    assert [one["input"] for one in each] == [None, None, "in/sag.nii.gz"]
+    assert all(one["residual"] < 0.1 and abs(one["scale"] - 1) < 0.1 for one in each)
+    said = json.dumps(told) + page.read_text()
+    assert not [word for word in (*SECRETS, str(tmp_path)) if word in said]
+    assert "--input" in voxprior("verify", out).err
+    assert voxprior("verify", out, "--input", tmp_path / "in").code == 0
+    packed = shutil.make_archive(str(tmp_path / "in" / "Zzyzx"), "zip", coronal)
+    shutil.rmtree(coronal)
+    assert voxprior("verify", out, "--input", tmp_path / "in").code == 0
+    Path(packed).unlink()
+    assert voxprior("verify", out, "--input", tmp_path / "in").code == 1
+    slices = sorted(axial.iterdir())
+    ran = voxprior("sr", "-i", slices[0], slices[1], "-o", tmp_path / "two.nii", "--report", tmp_path / "bad.html")
+    assert ran.code == 2 and "named twice" in ran.err
+    assert "Zzyzx" not in (tmp_path / "bad.html").read_text()
+
+
 def test_together_is_better_than_the_best_alone(voxprior, tmp_path: Path) -> None:
     """Guards the point of it: three directions of the same head resolve what no single one does."""
     scans = [scan(tmp_path, f"{axis}.nii.gz", axis) for axis in (2, 1, 0)]
@@ -91,7 +136,8 @@ def test_what_several_scans_do_not_go_with(voxprior, tmp_path: Path) -> None:
         ((a, a), "named twice"),
         ((a, b, "--simulate"), "do not go with"),
         ((a, tmp_path / "none.nii"), "no such file"),
-        ((a, tmp_path), "each is an image file"),
+        ((a, tmp_path), "no DICOM series here"),
+        ((a, b, "--series", "3"), "do not go with"),
         ((a, away, "--method", "linear"), "away.nii.gz: does not meet the first scan"),
         ((a, "--register"), "--register needs several"),
     ):

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def bill(root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import nibabel
 import numpy as np
 import pytest
 
-COLUMNS = ("file", "split", "role", "subject", "modality", "fine_axes")
+COLUMNS = ("file", "split", "role", "subject", "modality", "fine_axes", "licence")
 
 
 def _head(seed: int, shape: tuple[int, int, int]) -> np.ndarray:
@@ -28,12 +28,12 @@ def data_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two fit subjects, one each of tune, calibrate and test, and one label map."""
     folder = tmp_path_factory.mktemp("data")
     rows = [
-        ("train/a.nii.gz", "train", "fit", "a", "T1w", "L-R A-P I-S"),
-        ("train/b.nii.gz", "train", "fit", "b", "T2w", "A-P I-S (soft)"),
-        ("train/c.nii.gz", "train", "tune", "c", "T1w", "A-P"),
-        ("train/d.nii.gz", "train", "calibrate", "d", "T1w", "A-P"),
-        ("test/e.nii.gz", "test", "", "e", "T1w", "A-P"),
-        ("labels/f.nii.gz", "train", "fit", "f", "labels", ""),
+        ("train/a.nii.gz", "train", "fit", "a", "T1w", "L-R A-P I-S", "CC0"),
+        ("train/b.nii.gz", "train", "fit", "b", "T2w", "A-P I-S (soft)", "MIT"),
+        ("train/c.nii.gz", "train", "tune", "c", "T1w", "A-P", "CC0"),
+        ("train/d.nii.gz", "train", "calibrate", "d", "T1w", "A-P", "CC0"),
+        ("test/e.nii.gz", "test", "", "e", "T1w", "A-P", "secret"),
+        ("labels/f.nii.gz", "train", "fit", "f", "labels", "", ""),
     ]
     for sub in ("train", "test", "labels"):
         (folder / sub).mkdir()

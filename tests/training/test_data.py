@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from voxprior.errors import InputError
-from voxprior.training.data import load_subjects, pack
+from voxprior.training.data import licences, load_subjects, modalities, pack
 
 
 def test_roles_are_kept_apart(data_folder: Path) -> None:
@@ -43,6 +43,17 @@ def test_a_packed_file_holds_the_same(data_folder: Path, tmp_path: Path) -> None
     ):
         assert (one.name, one.role, one.voxel, one.fine) == (two.name, two.role, two.voxel, two.fine)
         assert np.array_equal(one.codes, two.codes)
+
+
+def test_licences_are_those_of_the_data(data_folder: Path, tmp_path: Path) -> None:
+    """Guards the card: what the manifest says of the train split, each once, carried along when it is packed."""
+    pack(data_folder, tmp_path / "packed.npz")
+    for source in (data_folder, tmp_path / "packed.npz"):
+        assert modalities(source)["licences"] == "CC0, MIT, not stated for 1 volumes"
+    assert licences(data_folder, "train/b") == "MIT"
+    with np.load(tmp_path / "packed.npz") as archive:
+        np.savez(tmp_path / "old.npz", **{name: archive[name] for name in archive if name != "licences"})
+    assert "does not name" in modalities(tmp_path / "old.npz")["licences"]
 
 
 def test_wrong_sources_are_named(data_folder: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, Parameter
 
 import voxprior
 from voxprior.cli import bids, cite, ct, describe, doctor, evaluate, generate, info, receive, recon, serve, sr, train
@@ -27,6 +27,7 @@ app = App(
     help="Restore three-dimensional medical scans with diffusion priors.",
     version=voxprior.__version__,
     suppress_keyboard_interrupt=False,  # the exit code is ours to choose
+    default_parameter=Parameter(negative=()),  # --no-X beside --X says nothing that leaving --X out does not
 )
 app.command(sr.sr, name="sr")
 app.command(recon.recon, name="recon")

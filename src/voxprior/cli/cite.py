@@ -27,9 +27,13 @@ def cite(name: str | None = None, /) -> int:
         Job or method, such as recon or tpdm; Voxprior alone by default.
     """
     say(software())
+    told: set[str] = set()
     for key, text in chosen(name).items():
         for entry in entries(key, text):
-            say("\n" + entry)
+            paper = entry.partition(",")[2] if entry.startswith("@") else entry
+            if paper not in told:  # methods share papers; a bibliography has each once
+                told.add(paper)
+                say("\n" + entry)
     return 0
 
 

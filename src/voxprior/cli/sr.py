@@ -40,7 +40,7 @@ def sr(
     ----------
     input
         Scan (.nii, .nii.gz, .mgz), DICOM series (folder, .zip or file), or folder of scans; with --simulate also of
-        .npy slices. Several scans of one patient (-i A B C) become one volume, on the fine grid of the first.
+        .npy slices. Several scans or series of one patient (-i A B C) become one volume, on the fine grid of the first.
     output
         Image to write, for a folder of scans the folder to write to, or with --dicom the folder for the series.
     options
@@ -70,7 +70,7 @@ def sr(
     if len(input) > 1:
         from voxprior.jobs.several_request import SeveralRequest
 
-        _require_alone(simulate or frames is not None or factor is not None or place.dicom)
+        _require_alone(simulate or frames is not None or factor is not None or place.dicom or place.series is not None)
         wanted = SeveralRequest(input[0], output, own, False, force, report, others=tuple(input[1:]), register=register)
         return _several(wanted, quiet)
     if register:
@@ -80,7 +80,10 @@ def sr(
 
 def _require_alone(more: bool) -> None:
     if more:
-        raise InputError("several scans do not go with --simulate, --factor, --frames or --dicom; leave them out")
+        raise InputError(
+            "several scans do not go with --simulate, --factor, --frames, --series or --dicom; leave them out "
+            "(a DICOM folder or zip then holds one series)"
+        )
 
 
 def _one(request: SrRequest, quiet: bool) -> int:

@@ -28,7 +28,7 @@ def train(
     Parameters
     ----------
     config
-        Settings of the training; configs/ has those of the shipped weights.
+        YAML file of settings; those of the shipped weights are in the package, src/voxprior/configs in the repository.
     resume
         Go on from the checkpoint in the output folder; without it a folder with a checkpoint is refused.
     minutes

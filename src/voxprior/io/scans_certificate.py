@@ -11,11 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voxprior.errors import InputError
+from voxprior.io.dicom.reading import read_matching
 from voxprior.io.encoding import as_stored
 from voxprior.io.headers import largest_shift
 from voxprior.io.names import image_suffix, shown
 from voxprior.io.nifti import load_frames
-from voxprior.io.outputs import file_digest, voxel_digest
+from voxprior.io.outputs import voxel_digest
+from voxprior.io.scans import input_names, load_input, origin
 from voxprior.io.verification import (
     Check,
     NoiseSource,
@@ -25,7 +27,6 @@ from voxprior.io.verification import (
     damaged,
     equal,
     find_input,
-    relative_path,
 )
 from voxprior.operators.placement import Grid, Parallel, Stack, Tilted, place
 from voxprior.volume import Volume
@@ -111,10 +112,8 @@ def scans_certificate(scans: Sequence[Scan], output: Volume, target: Path) -> di
 
 def _entry(scan: Scan, found: Misfit, target: Path) -> dict[str, Any]:
     return {
-        "name": scan.source.name,
-        "input": relative_path(scan.source, target),
-        "input_frame": scan.measurement.header.get("frame"),
-        "input_sha256": file_digest(scan.source),
+        "name": input_names([scan.source])[0],
+        **origin(scan.measurement, scan.source, target),
         "transform": scan.transform.tolist(),
         "scale": scan.scale,
         "residual": found.residual,
@@ -157,11 +156,9 @@ def _checked(
     folder: Path | None,
 ) -> tuple[list[Check], Misfit]:
     """The checks of one scan."""
-    source = find_input(output, told, None if folder is None else _within(folder, told))
-    frame = told.get("input_frame")
-    measured = load_frames(source, None if frame is None else str(frame))[0]
-    name = shown(Path(str(told.get("name", source.name))))
-    checks = [equal(f"{name}: file (sha256)", told["input_sha256"], file_digest(source))]
+    measured, digest = _measured(output, told, folder)
+    name = shown(Path(str(told.get("name"))))
+    checks = [equal(f"{name}: file (sha256)", told["input_sha256"], digest)]
     if measured.data.shape != stack.shape:
         wrong = Check(f"{name}: shape", False, str(stack.shape), str(measured.data.shape))
         return [*checks, wrong], Misfit(0, 0, [], 0)
@@ -179,9 +176,34 @@ def _checked(
     return checks, found
 
 
-def _within(folder: Path, told: Mapping[str, Any]) -> Path:
+def _measured(output: Path, told: Mapping[str, Any], folder: Path | None) -> tuple[Volume, str]:
+    """The scan again, and its SHA-256; of DICOM the series of ``folder``, or of a zip in it, that has the digest."""
+    frame, digest = told.get("input_frame"), str(told["input_sha256"])
+    if folder is None or told["input"] is not None:
+        source = find_input(output, told, None if folder is None else _within(folder, told))
+        return load_input(source, frame, digest)
+    _require_folder(folder)
+    found, reason = None, InputError(f"{shown(folder)}: no DICOM series here; name the folder that holds the scans")
+    for where in (folder, *sorted(p for p in folder.iterdir() if p.suffix.lower() == ".zip")):
+        try:
+            found = read_matching(where, digest, frame)
+        except InputError as error:
+            reason = error
+            continue
+        if found.header["dicom"].digest == digest:
+            break
+    if found is None:
+        raise reason
+    return found, str(found.header["dicom"].digest)
+
+
+def _require_folder(folder: Path) -> None:
     if not folder.is_dir():
         raise InputError(f"{shown(folder)}: of several scans --input names the folder that holds them")
+
+
+def _within(folder: Path, told: Mapping[str, Any]) -> Path:
+    _require_folder(folder)
     return folder / Path(str(told["input"])).name
 
 

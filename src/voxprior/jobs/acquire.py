@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from voxprior.errors import InputError
 from voxprior.io.kspace.file import Complex
 from voxprior.io.verification import NoiseSource
+from voxprior.jobs.map_check import map_doubts, read_out
 from voxprior.jobs.options import ReconOptions
 from voxprior.operators.coil_noise import corner_noise, whitening
 from voxprior.operators.coils import compress, root_sum_of_squares
@@ -41,6 +42,7 @@ class Acquired:
     """Data ``y`` (coil, *space), zero outside of ``mask``, of coils with ``maps`` (coil, *space), sum |maps|^2 = 1.
 
     ``matrix`` (coil, input coil) made y of the input's coils. ``noise``: std of a real component of a sample, or None.
+    ``warnings``: what is wrong with maps that were found.
     """
 
     y: Complex
@@ -49,6 +51,7 @@ class Acquired:
     matrix: Complex
     noise: float | None
     source: NoiseSource
+    warnings: tuple[str, ...] = ()
 
 
 def receiver(noise: Complex | None, options: ReconOptions) -> Receiver:
@@ -73,10 +76,12 @@ def acquire(kspace: Complex, mask: Mask, maps: Complex | None, coils: Receiver, 
     """
     y, matrix = _mixed(kspace * mask.keep, coils, options.coils)
     found = _calibrated(y, mask.keep, options) if maps is None else _given(maps, matrix)
-    if coils.noise is not None:
-        return Acquired(y, mask, found, matrix, coils.noise, coils.source)
-    noise = _noise(y, mask.keep)
-    return Acquired(y, mask, found, matrix, noise, "unknown" if noise is None else "kspace")
+    noise, source = coils.noise, coils.source
+    if noise is None:
+        noise = _noise(y, mask.keep)
+        source = "unknown" if noise is None else "kspace"
+    doubts = map_doubts(y, mask.keep, found, noise) if maps is None else ()
+    return Acquired(y, mask, found, matrix, noise, source, doubts)
 
 
 def references(kspace: Complex, acquired: Acquired) -> tuple[Complex, NDArray[np.float32]]:
@@ -118,7 +123,7 @@ def _calibrated(y: Complex, keep: NDArray[np.bool_], options: ReconOptions) -> C
     data = torch.from_numpy(y)
     if keep.ndim == 2:
         return espirit(data[None], **chosen)[0].numpy()
-    axis = _read_out(keep)
+    axis = read_out(keep)
     if axis is None:
         raise InputError("the mask of the volume changes along all axes: maps cannot be found; give them by --maps")
     hybrid = ifft(data, (axis + 1,)).movedim(axis + 1, 0)
@@ -130,17 +135,12 @@ def _calibrated(y: Complex, keep: NDArray[np.bool_], options: ReconOptions) -> C
     return np.ascontiguousarray(maps.movedim(0, axis + 1).numpy())
 
 
-def _read_out(keep: NDArray[np.bool_]) -> int | None:
-    """An axis of a volume along which the mask does not change, the middle one first."""
-    return next((axis for axis in (1, 0, 2) if (keep == keep.take([0], axis)).all()), None)
-
-
 def _noise(y: Complex, keep: NDArray[np.bool_]) -> float | None:
     """Noise std at the edge of k-space; of a volume the median of three slices across the read-out."""
     if keep.ndim == 2:
         levels = [corner_noise(y, keep)]
     else:
-        axis = _read_out(keep)
+        axis = read_out(keep)
         if axis is None:
             return None
         hybrid = ifft(torch.from_numpy(y), (axis + 1,)).numpy()

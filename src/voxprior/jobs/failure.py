@@ -36,7 +36,7 @@ def _write(job: str, request: Request, report: Path, error: str) -> None:
 
     name = request.target.name or request.source.name
     text = failure_page(name, job, error, settings(request.options), versions())
-    with Transaction(request.force, [request.source]) as out:
+    with Transaction(request.force, request.sources) as out:
         out.path(report).write_text(text, encoding="utf-8")
 
 
@@ -48,10 +48,10 @@ def _told(error: Exception, request: Request) -> str:
 
 def without_folders(line: str, request: Request) -> str:
     """``line`` with the files of ``request`` named without their folders, and DICOM not named at all."""
-    if is_dicom(request.source):
-        for path in (request.source, request.source.name):
+    for source in filter(is_dicom, request.sources):
+        for path in (source, source.name):
             line = line.replace(shown(Path(path)), ANONYMOUS)
-    for path in (request.source, request.target):
+    for path in (*request.sources, request.target):
         for folder in {path, path.parent, path.parent.absolute(), path.parent.resolve()}:
             line = line.replace(f"{shown(folder)}/", "") if folder.name else line
     return line

@@ -82,10 +82,9 @@ class PlaneOptions(SharedOptions):
     )
 
 
-class SrOptions(PlaneOptions):
-    """Options of ``sr``; lengths are in millimetres."""
+class SliceOptions(SharedOptions):
+    """What thick slices are and what is made of them; lengths are in millimetres."""
 
-    steps: int = Field(default=20, ge=2, le=100_000, description="Network calls a sample (mode sample).")
     spacing: float | None = Field(
         default=None,
         description="Output spacing along the slice axis, mm; the smaller in-plane spacing by default.",
@@ -113,6 +112,12 @@ class SrOptions(PlaneOptions):
     )
 
 
+class SrOptions(PlaneOptions, SliceOptions):
+    """Options of ``sr``; of two bases the last comes first in --help: slices matter to more people than TPDM."""
+
+    steps: int = Field(default=20, ge=2, le=100_000, description="Network calls a sample (mode sample).")
+
+
 class GenerateOptions(PlaneOptions):
     """Options of ``generate``."""
 
@@ -120,10 +125,8 @@ class GenerateOptions(PlaneOptions):
     spacing: float = Field(default=1.0, gt=0, le=10, description="Voxel size, mm.")
 
 
-class CtOptions(PlaneOptions):
-    """Options of ``ct``."""
-
-    for_method: ClassVar[tuple[str, ...]] = (*PlaneOptions.for_method, "filter", "iterations", "strength")
+class XrayOptions(SharedOptions):
+    """What X-ray views are, and the methods that are made for them."""
 
     mu_water: float | None = Field(
         default=None,
@@ -137,6 +140,12 @@ class CtOptions(PlaneOptions):
     strength: float | None = Field(
         default=None, gt=0, description="tv: total variation in units of the noise; .4 by default."
     )
+
+
+class CtOptions(PlaneOptions, XrayOptions):
+    """Options of ``ct``."""
+
+    for_method: ClassVar[tuple[str, ...]] = (*PlaneOptions.for_method, "filter", "iterations", "strength")
 
 
 class ScannerOptions(BaseModel):
@@ -166,10 +175,8 @@ class ScannerOptions(BaseModel):
     )
 
 
-class ReconOptions(PlaneOptions):
-    """Options of ``recon``."""
-
-    for_method: ClassVar[tuple[str, ...]] = (*PlaneOptions.for_method, "mse", "corrector_mse", "solver", "acs")
+class KspaceOptions(SharedOptions):
+    """What was measured of k-space, with which coils and noise."""
 
     mask: str | None = Field(
         default=None,
@@ -195,6 +202,13 @@ class ReconOptions(PlaneOptions):
         description="Standard deviation of the noise, of the real part of a k-space sample; by default from the "
         "noise scan, or from the corners of k-space.",
     )
+
+
+class ReconOptions(PlaneOptions, KspaceOptions):
+    """Options of ``recon``."""
+
+    for_method: ClassVar[tuple[str, ...]] = (*PlaneOptions.for_method, "mse", "corrector_mse", "solver", "acs")
+
     snr: float | None = Field(default=None, gt=0, description="hfs-sde, ve-sde, vp-sde, tpdm: Langevin step.")
     mse: float | None = Field(default=None, ge=0, description="hfs-sde, ve-sde, vp-sde: data weight of the predictor.")
     corrector_mse: float | None = Field(

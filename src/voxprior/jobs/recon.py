@@ -154,7 +154,7 @@ def _with_maps(acquired: Acquired, run: Run) -> Reconstructed:
         calls=result.calls,
         weights=result.weights,
         notes=result.notes,
-        warnings=result.warnings,
+        warnings=(*acquired.warnings, *result.warnings),
         snapshots=result.snapshots,
     )
 

@@ -29,6 +29,11 @@ class Request:
     report: Path | None = None
     dicom: DicomOptions = field(default_factory=DicomOptions, kw_only=True)
 
+    @property
+    def sources(self) -> tuple[Path, ...]:
+        """Everything that is read: here ``source`` alone."""
+        return (self.source,)
+
 
 def is_batch(source: Path, simulate: bool) -> bool:
     """Whether ``source`` is a folder of scans; one DICOM series, and .npy slices with --simulate, are one volume."""

@@ -66,7 +66,7 @@ def restore_several(
         try:
             placed.append(operator_of(stack, grid))
         except ValueError:
-            name = volume.source or path.name
+            name = volume.source or path.name  # of DICOM its number, no file name
             reason = "does not meet the first scan in space; check its header, or give --register"
             raise InputError(f"{name}: {reason}") from None
     reference = alone[0].image.data

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.ndimage import affine_transform
 
 from voxprior.io.outputs import Transaction, sibling, sidecar_path, write_json
+from voxprior.io.scans import input_names
 from voxprior.io.scans_certificate import scans_certificate
 from voxprior.jobs.cubic import cubic
 from voxprior.jobs.files import Written, publish
@@ -41,8 +42,8 @@ def _restore(prepared: Prepared, out: Transaction, progress: Progress | None) ->
     shot = sibling(target, "preview", ".png")
     picture = beside(list(images.items()), restored.std, f"{len(joined.scans)} scans on one grid")
     out.path(shot).write_bytes(picture)
-    inputs = [path.name for path in request.sources]
-    values = sidecar("sr", restored, request.options, certificate, inputs, [*names, shot.name])
+    named = [*names, shot.name]
+    values = sidecar("sr", restored, request.options, certificate, input_names(request.sources), named)
     values["settings"]["register"] = request.register
     write_json(out.path(sidecar_path(target)), values)
     scene = None

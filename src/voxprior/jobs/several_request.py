@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from voxprior.errors import InputError
 from voxprior.io.dicom import is_dicom
 from voxprior.io.names import image_suffix, shown
-from voxprior.io.nifti import read_volume
 from voxprior.io.outputs import sibling, sidecar_path
+from voxprior.io.scans import ANONYMOUS, read_scan
 from voxprior.jobs.options import SrOptions, require_method
 from voxprior.jobs.registration import require_library
 from voxprior.jobs.request import Request, require_outputs, require_report_name, require_source
@@ -64,12 +65,13 @@ def prepare(request: SeveralRequest) -> Prepared:
         require_library()
     for path in request.sources:
         require_source(path)
-        if path.is_dir() or is_dicom(path):
-            raise InputError(f"{shown(path)}: of several scans each is an image file (.nii, .nii.gz, .mgz); convert it")
+        if path.is_dir() and not is_dicom(path):
+            raise InputError(f"{shown(path)}: no DICOM series here; of several scans each is an image or a series")
     tags = ("std", "interval", "invented")
     outputs = [target, sidecar_path(target), sibling(target, "preview", ".png"), *(sibling(target, t) for t in tags)]
     require_outputs(request, request.sources, outputs)
-    volumes = [(read_volume(path), path) for path in request.sources]
+    volumes = [(read_scan(path), path) for path in request.sources]
+    _require_different(volumes)
     for volume, path in volumes:
         try:
             require_scan(volume, options)
@@ -77,3 +79,10 @@ def prepare(request: SeveralRequest) -> Prepared:
         except InputError as error:
             raise InputError(f"{shown(path)}: {error}") from None
     return Prepared(request, tuple(volumes))
+
+
+def _require_different(volumes: Sequence[tuple[Volume, Path]]) -> None:
+    """A file of a series stands for all of it: two files of one series are the same scan."""
+    digests = [volume.header["dicom"].digest for volume, _ in volumes if "dicom" in volume.header]
+    if len(set(digests)) < len(digests):
+        raise InputError(f"the same {ANONYMOUS} is named twice; name each once")

@@ -24,6 +24,7 @@ WINDOW = (-1000, 2000)
 """HU that a prior for CT is trained on; beyond are metal and errors."""
 TOP = 0.2
 """Part of a CT volume, its uppermost slices, that is held back."""
+UNKNOWN_LICENCES = "those of the packed volumes, which the file does not name"
 _WORLD = {"L-R": 0, "A-P": 1, "I-S": 2}
 
 
@@ -102,8 +103,22 @@ def modalities(source: Path) -> dict[str, Any]:
         "fit": sorted(s.name for s in fit),
         "tune": sorted(s.name for s in tune),
         "modalities": {m: sum(s.modality == m for s in fit) for m in sorted({s.modality for s in fit})},
-        "licences": "CC0, PDDL, CC BY 4.0, BSD-2, MIT, Apache-2.0; attributions in NOTICE",
+        "licences": licences(source, "train/", "labels/"),
     }
+
+
+def licences(source: Path, *prefixes: str) -> str:
+    """What the manifest in the folder ``source`` says of files below ``prefixes``, each licence once.
+
+    A packed file carries the text along; older ones do not.
+    """
+    if not source.is_dir():
+        with np.load(source, allow_pickle=False) as archive:
+            return bytes(archive["licences"]).decode() if "licences" in archive else UNKNOWN_LICENCES
+    rows = list(_rows(source, *prefixes))
+    found = sorted({text for row in rows if (text := (row.get("licence") or "").strip())})
+    unknown = sum(not (row.get("licence") or "").strip() for row in rows)
+    return ", ".join([*found, *([f"not stated for {unknown} volumes"] if unknown else [])])
 
 
 def pack(source: Path, target: Path) -> int:
@@ -114,6 +129,7 @@ def pack(source: Path, target: Path) -> int:
         arrays[f"v{i}"] = s.codes
         index.append([s.name, s.role, s.modality, s.voxel, s.fine, s.labels])
     temporary = target.with_name(target.name + ".part.npz")
+    arrays["licences"] = np.frombuffer(licences(source, "train/", "labels/").encode(), dtype=np.uint8)
     arrays["index"] = np.frombuffer(json.dumps(index).encode(), dtype=np.uint8)
     np.savez_compressed(temporary, allow_pickle=False, **arrays)
     temporary.replace(target)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from voxprior.priors.denoiser import SlicePrior
 from voxprior.training.config import FitConfig
-from voxprior.training.data import WINDOW, load_ct, load_subjects, modalities
+from voxprior.training.data import WINDOW, licences, load_ct, load_subjects, modalities
 from voxprior.training.examples import Batch, Examples
 from voxprior.training.kspace import KspaceExamples
 from voxprior.training.slices import KspaceConfig, load_slices
@@ -188,8 +188,9 @@ class CtTask:
         assert not isinstance(c, KspaceConfig)
         ct = {"ct": [s.name for s in load_ct(self.config.data, ("fit",))], "held_back": "top fifth of the slices of ct"}
         if c.ct == 1:
-            return {"split": "train", **ct, "licences": "Apache-2.0"}
-        return {**modalities(self.config.data), **ct, "share_of_ct": c.ct}
+            return {"split": "train", **ct, "licences": licences(self.config.data, "ct/")}
+        both = licences(self.config.data, "ct/", "train/", "labels/")
+        return {**modalities(self.config.data), **ct, "share_of_ct": c.ct, "licences": both}
 
 
 def make_task(config: FitConfig) -> Any:

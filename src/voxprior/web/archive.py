@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import lzma
+import shutil
 import stat
 import zipfile
 import zlib
@@ -14,6 +16,7 @@ MOST_RATIO = 200
 """DICOM files shrink tenfold at most; beyond this, of more than SMALL bytes, it is a bomb."""
 SMALL = 1 << 20
 _ENCRYPTED = 0x1
+_DAMAGE = (zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError, NotImplementedError)
 
 
 def unpack(path: Path, folder: Path, limits: Limits) -> int:
@@ -24,12 +27,13 @@ def unpack(path: Path, folder: Path, limits: Limits) -> int:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            members = [m for m in archive.infolist() if not m.is_dir()]
+            members = [m for m in archive.infolist() if not m.filename.endswith("/")]  # a name may be empty
             _require_sense(members, limits)
+            _require_space(members, folder, limits)
             left = limits.unpacked
             for number, member in enumerate(members, 1):
                 left -= _write(archive, member, folder / f"{number:06d}", left)
-    except (zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError, ValueError, OSError):
+    except (*_DAMAGE, RuntimeError, ValueError, OSError):
         raise Refused(400, "the archive is damaged or of a kind that is not read; make a plain zip anew") from None
     return len(members)
 
@@ -41,7 +45,7 @@ def _require_sense(members: list[zipfile.ZipInfo], limits: Limits) -> None:
         raise Refused(413, f"the archive holds {len(members)} files; at most {limits.members} are taken")
     for member in members:
         name = PurePosixPath(member.filename.replace("\\", "/"))
-        if name.is_absolute() or ".." in name.parts or ":" in name.parts[0]:
+        if name.is_absolute() or ".." in name.parts or ":" in "".join(name.parts[:1]):
             raise Refused(400, "a name in the archive leads outside of it; make a plain zip of the folder anew")
         if stat.S_ISLNK(member.external_attr >> 16):
             raise Refused(400, "the archive holds a link; make a zip of the files themselves")
@@ -51,6 +55,11 @@ def _require_sense(members: list[zipfile.ZipInfo], limits: Limits) -> None:
             raise _bomb()
     if sum(member.file_size for member in members) > limits.unpacked:
         raise Refused(413, f"the archive unpacks to more than {limits.unpacked >> 20} MiB; give a single series")
+
+
+def _require_space(members: list[zipfile.ZipInfo], folder: Path, limits: Limits) -> None:
+    if shutil.disk_usage(folder).free - sum(member.file_size for member in members) < limits.free:
+        raise Refused(507, "the archive does not fit on the disk; remove scans or results, or give a single series")
 
 
 def _write(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path, left: int) -> int:

@@ -141,7 +141,12 @@ class Runner:
             while (job := self.store.start_next()) is not None:
                 self._running, self._cancelled = job.id, False
                 self.tell()
-                state, message, outcome = await self._one(job)
+                try:
+                    state, message, outcome = await self._one(job)
+                except (OSError, ValueError) as error:  # no process to be had, or half a line of one that was ended
+                    await self._end()
+                    why = f"the process could not be started, or was cut short ({type(error).__name__}); try again"
+                    state, message, outcome = (CANCELLED, "", None) if self._cancelled else (FAILED, why, None)
                 self.store.finish(job.id, state, message, outcome)
                 if state != DONE:
                     self._clear(job.id)

@@ -95,11 +95,16 @@ class Uploads:
         if self._busy[id]:
             raise Refused(409, "the scan is still coming in")
         folder = self.root / id
+        self._busy[id] += 1  # so that nobody else settles or sweeps it meanwhile
         try:
             scan = _settled(folder, self.limits)
         except BaseException:
             self.remove(id)
             raise
+        finally:
+            if id in self._busy:
+                self._busy[id] -= 1
+        self._require(id)  # it may have been removed meanwhile
         self._sizes[id] = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
         self._scans[id] = scan
         self._touched[id] = time.monotonic()
@@ -129,7 +134,8 @@ class Uploads:
     def sweep(self) -> None:
         """Remove uploads that nobody has touched for as long as they are kept."""
         oldest = time.monotonic() - self.limits.keep_hours * 3600
-        for id in [id for id, when in self._touched.items() if when < oldest and not self._busy[id]]:
+        # scans are settled in other threads, which may forget one meanwhile
+        for id in [id for id, when in list(self._touched.items()) if when < oldest and not self._busy.get(id)]:
             self.remove(id)
 
     def _require(self, id: str) -> None:

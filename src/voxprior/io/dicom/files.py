@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -92,7 +93,7 @@ def reading(name: str) -> Iterator[None]:
     """What goes wrong with the file ``name`` while it is read, as one line."""
     try:
         yield
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError):
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, UnicodeDecodeError):
         raise InputError(f"{name}: the archive is damaged, or packed in a way not known here; pack it again") from None
     except OSError as error:
         raise InputError(f"{name}: cannot be read ({error.strerror or error}); check the file and the disk") from None
@@ -117,7 +118,7 @@ def _entry(path: Path) -> Entry:
 
 
 def _members(archive: zipfile.ZipFile, name: str) -> list[Entry]:
-    members = [info for info in archive.infolist() if not info.is_dir()]
+    members = [info for info in archive.infolist() if not info.filename.endswith("/")]  # a name may be empty
     if len(members) > MOST_FILES:
         raise InputError(f"{name}: holds more than {MOST_FILES} files; pack one series")
     for info in archive.infolist():

@@ -70,8 +70,8 @@ def series_in(members: Sequence[Entry], name: str) -> list[SeriesInfo]:
             continue
         found[uid][instance] = entry
         heads.setdefault(uid, (_integer(head.get("SeriesNumber")), modality, _line(head.get("SeriesDescription"))))
-        frames, (images, voxels) = _integer(head.get("NumberOfFrames")) or 1, sizes.get(uid, (0, 0))
-        size = frames * (_integer(head.get("Rows")) or 0) * (_integer(head.get("Columns")) or 0)
+        frames, (images, voxels) = max(1, _integer(head.get("NumberOfFrames")) or 1), sizes.get(uid, (0, 0))
+        size = frames * max(0, _integer(head.get("Rows")) or 0) * max(0, _integer(head.get("Columns")) or 0)
         sizes[uid] = images + frames, voxels + size
     if not found:
         seen = f" among {others} other DICOM objects" if others else ""
