@@ -80,7 +80,8 @@ def table(single: list[Cost], batch: Cost, threads: int) -> list[str]:
         f"| processor time | {processor:.1f} s | {batch.processor:.1f} s | {batch.processor / processor:.2f} |",
         f"| peak memory | {peak / 1e9:.2f} GB | {batch.peak / 1e9:.2f} GB | {batch.peak / peak:.2f} |",
         "",
-        f"Each start and loading of the weights that is saved is worth {(wall - batch.wall) / (n - 1):.1f} s.",
+        f"Each start and loading of the weights that is saved is {(processor - batch.processor) / (n - 1):.1f} s of a "
+        "processor.\nTime on the clock also depends on what else the machine did.",
     ]
 
 

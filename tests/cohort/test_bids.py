@@ -79,6 +79,27 @@ def test_a_bad_scan_stops_nobody(bids, dataset: Make, tmp_path: Path) -> None:
     assert 'class="bad"' not in (out / "group.html").read_text()
 
 
+def test_a_scan_that_fails_later_is_shown_as_failed(bids, dataset: Make, tmp_path: Path) -> None:
+    """Guards the group page: a derivative of an older input must not hide that the new one cannot be restored."""
+    raw, out = dataset(1), tmp_path / "out"
+    assert bids(raw, out, "participant", *HERE)[0] == 0
+    bad = raw / "sub-01/anat/sub-01_T1w.nii.gz"
+    bad.write_bytes(bad.read_bytes()[:-300])
+    assert bids(raw, out, "participant", *HERE)[0] == 1
+    assert bids(raw, out, "group")[1].endswith("group.html: 1 scans\n")
+    assert 'class="bad"' in (out / "group.html").read_text()
+
+
+def test_two_runs_share_an_output_folder(bids, dataset: Make, tmp_path: Path) -> None:
+    """Guards batches by --participant-label at once: what another run has half-written of its subject stays."""
+    raw, out = dataset(2), tmp_path / "out"
+    for subject in ("sub-01", "sub-02"):
+        (out / subject / "anat").mkdir(parents=True)
+        (out / subject / "anat" / ".voxprior-half.nii.gz").write_bytes(b"half")
+    assert bids(raw, out, "participant", *HERE, "--participant-label", "01")[0] == 0
+    assert [path.parts[-3] for path in out.rglob(".voxprior-*")] == ["sub-02"]
+
+
 def test_only_thick_anatomical_scans_are_found(dataset: Make) -> None:
     """Guards the walk: sessions and runs are found; thin, foreign and functional files are left alone."""
     raw = dataset(1)

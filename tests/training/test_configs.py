@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from voxprior.errors import InputError
 from voxprior.networks.unet import UNet
 from voxprior.priors.weights import bundled
 from voxprior.training.config import read_config
@@ -21,6 +22,14 @@ def test_every_config_is_valid_and_its_network_can_be_built(path: Path) -> None:
     config = read_config(path)
     narrow = config.prior.unet().model_copy(update={"channels": (8,) * len(config.prior.channels)})
     assert UNet(narrow).multiply_adds > 0
+
+
+def test_sharding_is_refused_with_what_to_use(tmp_path: Path) -> None:
+    """Guards the message: who asks for FSDP learns of ddp in a line."""
+    path = tmp_path / "a.yaml"
+    path.write_text("data: a\noutput: b\nstrategy: fsdp\n")
+    with pytest.raises(InputError, match=r"strategy: .*give ddp"):
+        read_config(path)
 
 
 def test_the_shipped_prior_is_within_its_budget() -> None:

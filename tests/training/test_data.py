@@ -49,7 +49,7 @@ def test_licences_are_those_of_the_data(data_folder: Path, tmp_path: Path) -> No
     """Guards the card: what the manifest says of the train split, each once, carried along when it is packed."""
     pack(data_folder, tmp_path / "packed.npz")
     for source in (data_folder, tmp_path / "packed.npz"):
-        assert modalities(source)["licences"] == "CC0, MIT, not stated for 1 volumes"
+        assert modalities(source)["licences"] == "CC0, MIT, not stated for 1 of 5"
     assert licences(data_folder, "train/b") == "MIT"
     with np.load(tmp_path / "packed.npz") as archive:
         np.savez(tmp_path / "old.npz", **{name: archive[name] for name in archive if name != "licences"})

@@ -97,6 +97,46 @@ def test_too_many_members_an_empty_and_a_damaged_archive_are_refused(tmp_path: P
     assert "damaged" in _refused(cut, tmp_path / "c").reason
 
 
+@pytest.mark.parametrize("name", ["", ".", "./", "a/"])
+def test_a_name_that_is_none_is_no_crash(name: str, tmp_path: Path) -> None:
+    """Guards the server: a name without a last part is a file like any other, or a folder, and gets our own name."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("X", b"one")
+        archive.writestr("Y", b"two")
+    path = tmp_path / "a.zip"
+    path.write_bytes(_renamed(stream.getvalue(), b"X", name.encode()))
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    assert unpack(path, inner, LIMITS) == (1 if name.endswith("/") else 2)
+    assert {p.name for p in inner.iterdir()} <= {"000001", "000002"}
+
+
+def _renamed(data: bytes, old: bytes, new: bytes) -> bytes:
+    """A zip whose first member is called otherwise, in both places."""
+    shift = len(new) - len(old)
+    at = data.index(old)
+    data = data[:26] + struct.pack("<H", len(new)) + data[28:at] + new + data[at + len(old) :]
+    start = data.index(b"PK\x01\x02")
+    name = start + 46
+    data = data[: start + 28] + struct.pack("<H", len(new)) + data[start + 30 : name] + new + data[name + len(old) :]
+    second = data.index(b"PK\x01\x02", start + 4)
+    (offset,) = struct.unpack_from("<I", data, second + 42)
+    data = data[: second + 42] + struct.pack("<I", offset + shift) + data[second + 46 :]
+    end = data.index(b"PK\x05\x06")
+    size, begin = struct.unpack_from("<II", data, end + 12)
+    return data[: end + 12] + struct.pack("<II", size + shift, begin + shift) + data[end + 20 :]
+
+
+def test_what_does_not_fit_on_the_disk_is_not_unpacked(tmp_path: Path) -> None:
+    """Guards the disk: what an archive grows to counts, not what it was sent as."""
+    folder = tmp_path / "inner"
+    folder.mkdir()
+    with pytest.raises(Refused) as caught:
+        unpack(_zip(tmp_path / "a.zip", ("x", b"content")), folder, Limits(free=1 << 62))
+    assert caught.value.status == 507 and not list(folder.iterdir())
+
+
 def test_an_encrypted_archive_is_refused(tmp_path: Path) -> None:
     """Guards the message: nobody asks for the password, so say so."""
     path = _zip(tmp_path / "a.zip", ("x", b"content"))

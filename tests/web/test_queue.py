@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from voxprior.errors import InputError
+from voxprior.web import runner
 from voxprior.web.limits import Limits
 from voxprior.web.store import MOST_STARTS, RUNNING, Store
 from web.server import SMALL, TOKEN, Client, Start, gone, submit, upload, wait
@@ -59,6 +61,21 @@ def test_a_failure_says_why_and_the_next_job_runs(seed: int, says: str, client: 
     failed, after = submit(client, seed), submit(client)
     assert says in wait(client, failed, "failed")["message"]
     assert wait(client, after, "done")["state"] == "done"
+
+
+def test_a_worker_that_ends_within_a_line_stops_nobody(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guards the queue: half a line, a line without end and a program that is not there end the job, not the queue."""
+    good = runner.WORKER
+    for words in (
+        (sys.executable, "-c", "print('{\"outcome\": {\"fil', end='')"),
+        (sys.executable, "-c", "print('x' * (1 << 22))"),
+        ("/no/such/program",),
+    ):
+        monkeypatch.setattr(runner, "WORKER", words)
+        job = wait(client, submit(client), "failed", "done", seconds=20)
+        assert job["state"] == "failed" and "cut short" in job["message"]
+    monkeypatch.setattr(runner, "WORKER", good)
+    assert wait(client, submit(client), "done")["state"] == "done"
 
 
 def test_a_restart_takes_up_what_ran_and_what_waited(start: Start, tmp_path: Path) -> None:

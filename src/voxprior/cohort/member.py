@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -56,9 +56,9 @@ def restore_member(member: Member, out: Path, options: SrOptions) -> Outcome:
     return Outcome(member.name, "restored", rename(member, out, written.values, digest))
 
 
-def forget(out: Path) -> None:
-    """Remove what an interrupted run left half-done in ``out``."""
-    for path in out.rglob(".voxprior-*"):
+def forget(folders: Iterable[Path]) -> None:
+    """Remove what an interrupted run left half-done in ``folders`` of subjects; others may be worked on elsewhere."""
+    for path in [path for folder in folders for path in folder.rglob(".voxprior-*")]:
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:

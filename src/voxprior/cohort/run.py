@@ -33,7 +33,7 @@ def run_participants(
     """
     require_method("sr", options)
     describe_dataset(out, options)
-    forget(out)
+    forget(sorted({out / member.folder.parts[0] for member in found}))
     outcomes = []
     for outcome in _here(found, out, options) if place.workers == 0 and place.scheduler is None else _there(
         found, out, options, place, retries
@@ -103,12 +103,12 @@ def write_group(out: Path) -> int:
         subject = path.relative_to(out).parts[0]
         page = out / subject / "figures" / f"{name}.html"
         lines.append(Line(name, values, None, page.relative_to(out).as_posix() if page.is_file() else None))
-    there = {line.name for line in lines}
-    for name, error in _failures(out).items():
-        if name not in there:
-            page = out / name.partition("_")[0] / "figures" / f"{name}.html"
-            link = page.relative_to(out).as_posix() if page.is_file() else None
-            lines.append(Line(name, None, error, link))
+    failures = _failures(out)
+    lines = [line for line in lines if line.name not in failures]  # what is there is of an older input, or settings
+    for name, error in failures.items():
+        page = out / name.partition("_")[0] / "figures" / f"{name}.html"
+        link = page.relative_to(out).as_posix() if page.is_file() else None
+        lines.append(Line(name, None, error, link))
     with Transaction(True) as transaction:
         transaction.path(out / GROUP).write_text(group_page("Cohort", lines), encoding="utf-8")
     return len(lines)

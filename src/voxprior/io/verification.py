@@ -86,11 +86,11 @@ def read_certificate(output: Path) -> Mapping[str, Any]:
 
     Raises :class:`InputError` when the image or the sidecar is missing, not readable, or has no certificate.
     """
+    if not output.exists():
+        raise InputError(f"{shown(output)}: no such file; check the name")
     sidecar = sidecar_of(output)
     if output.is_dir() and not sidecar.is_file():
         raise InputError(f"{shown(output)}: a folder, and no DICOM series of this program; name an image in it")
-    if not output.exists():
-        raise InputError(f"{shown(output)}: no such file; check the name")
     values = _read_sidecar(sidecar)
     name = shown(sidecar)
     if "certificate" not in values:

@@ -115,11 +115,11 @@ def _tilt(volume: Volume) -> float:
 
 
 def _forms(volume: Volume) -> dict[str, Any] | None:
-    """What the header says of its place: codes, and by how much the two forms differ; None of other formats."""
-    if "qform_code" not in volume.header:
+    """What a NIfTI header says of its place: codes, and by how much the two forms differ; None of other formats."""
+    if "forms" not in volume.header:  # DICOM has codes too, but only for the NIfTI that is made of it
         return None
     codes = {name: int(volume.header[name]) for name in ("qform_code", "sform_code")}
-    return {**codes, "difference": volume.header.get("forms")}
+    return {**codes, "difference": volume.header["forms"]}
 
 
 def _field(volume: Volume, g: SliceGeometry | None) -> list[float]:

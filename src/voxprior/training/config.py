@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from voxprior.errors import InputError
 from voxprior.priors.denoiser import SlicePriorConfig
@@ -56,6 +56,13 @@ class FitConfig(BaseModel):
     save_every: int = 500
     start: Path | None = None
 
+    @field_validator("strategy", mode="before")
+    @classmethod
+    def _replicated(cls, value: Any) -> Any:
+        if value == "fsdp":
+            raise ValueError("a slice prior fits every device whole and is not sharded; give ddp, or auto")
+        return value
+
 
 def read_config(path: Path, **overrides: Any) -> FitConfig:
     """Read a YAML file of :class:`FitConfig`; paths in it are relative to the working folder.
@@ -64,6 +71,8 @@ def read_config(path: Path, **overrides: Any) -> FitConfig:
     """
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; copy one of src/voxprior/configs and change what differs") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(f"{path}: cannot be read as YAML ({type(error).__name__}); check the file") from None
     if not isinstance(values, dict):

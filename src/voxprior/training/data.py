@@ -118,7 +118,7 @@ def licences(source: Path, *prefixes: str) -> str:
     rows = list(_rows(source, *prefixes))
     found = sorted({text for row in rows if (text := (row.get("licence") or "").strip())})
     unknown = sum(not (row.get("licence") or "").strip() for row in rows)
-    return ", ".join([*found, *([f"not stated for {unknown} volumes"] if unknown else [])])
+    return ", ".join([*found, *([f"not stated for {unknown} of {len(rows)}"] if unknown else [])])
 
 
 def pack(source: Path, target: Path) -> int:

@@ -162,6 +162,19 @@ def test_too_many_voxels_are_refused_before_they_are_read(tmp_path: Path) -> Non
         read_dicom(tmp_path, voxel_cap=1000)
 
 
+@pytest.mark.parametrize("frames", ["-1000000", "-1", "0"])
+def test_a_count_of_frames_below_one_hides_no_voxels(frames: str, tmp_path: Path) -> None:
+    """Guards the cap: one image that claims fewer frames than none must not make room for the others."""
+
+    def change(ds: Dataset, index: int) -> None:
+        if index == 0:
+            ds.add_new("NumberOfFrames", "IS", frames)
+
+    thick(change=change).write(tmp_path)
+    with pytest.raises(InputError, match="1920 voxels in the series; at most 1000"):
+        read_dicom(tmp_path, voxel_cap=1000)
+
+
 def _zip(path: Path, name: str, content: bytes, **values: object) -> Path:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         info = zipfile.ZipInfo(name)
@@ -200,6 +213,21 @@ def test_archive_that_is_damaged_or_empty_is_refused(tmp_path: Path) -> None:
     encrypted[at + 8] |= 1
     (tmp_path / "b.zip").write_bytes(encrypted)
     _refused(tmp_path / "b.zip", "is encrypted")
+    foreign = _zip(tmp_path / "c.zip", "\u00e9.dcm", bytes(200))
+    foreign.write_bytes(foreign.read_bytes().replace("\u00e9".encode(), b"\xff\xfe"))
+    _refused(foreign, "the archive is damaged")
+
+
+@pytest.mark.parametrize("kind", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_members_that_are_damaged_are_told_whatever_packed_them(kind: int, tmp_path: Path) -> None:
+    """Guards against a traceback: each library has errors of its own."""
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", kind) as archive:
+        archive.writestr("x.dcm", bytes(range(256)) * 8)
+    content = bytearray(path.read_bytes())
+    content[44:64] = b"\xff" * 20
+    path.write_bytes(content)
+    _refused(path, "the archive is damaged|cannot be read")
 
 
 def test_sequences_without_end_are_refused(tmp_path: Path) -> None:
