@@ -8,7 +8,7 @@ import sys
 import pytest
 
 HEAVY = ["numpy", "torch", "scipy", "nibabel", "matplotlib", "voxprior.methods", "voxprior.io", "voxprior.volume"]
-WORDS = ["", "sr", "recon", "ct", "train", "evaluate", "evaluate sr", "demo", "info", "describe", "verify", "doctor", "bids"]
+WORDS = ["", "sr", "recon", "ct", "train", "evaluate", "demo", "info", "describe", "verify", "doctor", "bids"]
 
 PROBE = """
 import sys

@@ -65,6 +65,8 @@ def client_of(place: Place) -> Iterator[Any]:
         "distributed.admin.tick.limit": "1h",  # a restoration keeps its process busy for longer than a tick
         "distributed.nanny.pre-spawn-environ.DASK_LOGGING__DISTRIBUTED": "critical",  # the command tells what fails
     }
+    if place.system is None:  # a busy machine takes longer than 15 s to restart one, and would then go on without it
+        settings["distributed.deploy.lost-worker-timeout"] = "30m"
     with config.set(settings):
         if place.scheduler is not None:
             try:

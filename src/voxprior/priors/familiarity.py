@@ -129,7 +129,7 @@ def _refit(bound: BoundPrior) -> float:
 
 
 def _denoising(bound: BoundPrior, sigma: float) -> tuple[float, float]:
-    """Rms error, in its units, of removing noise of ``sigma`` from the middle slices: of bright voxels, of their box."""
+    """Rms error, in its units, of removing noise ``sigma`` from the middle slices: of bright voxels, of their box."""
     axis = bound.slices.axis
     y = bound.measurement.y
     slab = bound.prior.config.slab
