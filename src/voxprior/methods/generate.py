@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from voxprior.diffusion.noise import Noise
 from voxprior.diffusion.sample import PREVIOUS, start
-from voxprior.diffusion.schedule import alternating, ddim, karras, schedule
+from voxprior.diffusion.schedule import alternating, ddim, log_uniform, schedule
 from voxprior.guidance.proximal import unguided
 from voxprior.methods.planes import normals
 from voxprior.methods.result import Progress, Result
@@ -19,8 +19,9 @@ from voxprior.priors.bound import VOXELS_AT_ONCE
 from voxprior.priors.plain import unconditional
 from voxprior.priors.weights import DEFAULT, Shelf
 
-LAST_SIGMA = 0.01
-"""Last noise level before zero, on the priors' scale."""
+FIRST_SIGMA, LAST_SIGMA = 200.0, 0.01
+"""First noise level, and the last before zero, on the priors' scale. How bright a volume is as a whole is decided far
+above the trained levels, whose label is held there: from the highest of them volumes come out nearly black."""
 BYTES_A_VOXEL = 600
 """Memory of one slice voxel of a network call."""
 
@@ -64,7 +65,7 @@ class Generate:
             for axis in normals(measurement.affine).values()
         ]
         # Noise that is drawn anew on the way mends what one plane did against the others; the ODE would keep it.
-        steps = schedule(karras(options.steps, priors[0].sigma_range[1], LAST_SIGMA), ddim(1.0), alternating(3))
+        steps = schedule(log_uniform(options.steps, FIRST_SIGMA, LAST_SIGMA), ddim(1.0), alternating(3))
         drawn = draw(
             unguided(priors),
             steps,
