@@ -34,6 +34,8 @@ def test_few_subjects_are_listed_and_many_have_an_interval():
     """Two values are two values; of five or more the mean over subjects and its bootstrap are given."""
     few = render([_record("sense", 20.0), _record("sense", 22.0, "b")])
     assert "| sense | 20.00 / 22.00 | 18.00 / 20.00 | 0.9000 | 0.8000 | 0.0100 | 0.0200 | 0.030 | 10 | 2.00 |" in few
+    turned = render([_record("sense", 22.0, "b"), _record("sense", 20.0)])
+    assert "| sense | 20.00 / 22.00 |" in turned  # by name, in whatever order they were measured
     many = render([_record("sense", 20.0 + i, str(i)) for i in range(5)])
     row = next(line for line in many.splitlines() if line.startswith("| sense | 22.00 ["))
     assert row.count("[") == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from operator import itemgetter
 from pathlib import Path
 
 from voxprior.evaluate.calibration import LEVELS
@@ -137,14 +138,14 @@ def _plain(value: float, digits: int) -> str:
 
 
 def _cell(records: Sequence[Record], figure: str, digits: int, show: Callable[[float, int], str]) -> str:
-    """Mean over subjects, with its interval for PSNR in a large enough group; a few slices are listed."""
+    """Mean over subjects, with its interval for PSNR in a large enough group; a few are listed by name."""
     found = [(r["case"]["subject"], r["figures"][figure]) for r in records if r["figures"].get(figure) is not None]
     if not found:
         return "-"
     mean = mean_over_subjects(found)
     assert mean is not None
     if mean.subjects < BOOTSTRAP_SUBJECTS:
-        values = [value for _, value in found]
+        values = [value for _, value in sorted(found, key=itemgetter(0))]
         return show(values[0], digits) if len(set(values)) == 1 else " / ".join(show(v, digits) for v in values)
     text = show(mean.value, digits)
     if figure.startswith("psnr") and mean.low is not None and mean.high is not None:
