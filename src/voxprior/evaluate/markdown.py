@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Sequence
 from typing import TypeVar
 
-from voxprior.evaluate.statistics import Mean, Record
+from voxprior.evaluate.statistics import Mean, Record, mean_over_subjects
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -36,6 +36,18 @@ def interval(mean: Mean | None, digits: int = 2) -> str:
     if mean.low is not None and mean.high is not None:
         text += f" [{mean.low:+.{digits}f}, {mean.high:+.{digits}f}]"
     return text
+
+
+def covered(records: Sequence[Record], column: str) -> str:
+    """Mean over subjects of one figure of their calibration: a level of coverage, or ``ratio``."""
+    pairs = []
+    for r in records:
+        found = r["figures"]["calibration"]
+        value = {**found["coverage"], "ratio": found["ratio"]}[column]
+        if value is not None:
+            pairs.append((r["case"]["subject"], value))
+    mean = mean_over_subjects(pairs)
+    return number(mean.value if mean else None, 2)
 
 
 T = TypeVar("T", bound=Hashable)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from torch import Tensor
 
 from voxprior.diffusion.denoiser import Denoiser
@@ -19,7 +19,7 @@ from voxprior.guidance.proximal import consensus, noise_std, proximal
 from voxprior.io.sinogram import MU_WATER
 from voxprior.methods.result import Progress, Result
 from voxprior.methods.tomography import UNKNOWN_NOISE, TvSettings, projections, tv
-from voxprior.methods.walks import draw, precision
+from voxprior.methods.walks import WalkSettings, draw, precision
 from voxprior.operators.base import Measurement
 from voxprior.operators.tomography import Tomography
 from voxprior.priors.bound import VOXELS_AT_ONCE
@@ -44,7 +44,7 @@ BYTES_A_VOXEL = 1200
 """Memory of a network call for each slice voxel of it."""
 
 
-class Settings(BaseModel):
+class Settings(WalkSettings):
     """Settings of the method.
 
     ``mode``: ``mean`` (the estimate, refined in ``steps`` calls) or ``sample`` (posterior samples of ``steps`` calls
@@ -53,18 +53,8 @@ class Settings(BaseModel):
     ``mu_water``: attenuation of water, 1/mm. ``snapshots``: keep a picture every so many calls of the first sample.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    for_samples: ClassVar[tuple[str, ...]] = ("samples", "snapshots")
-
-    mode: Literal["mean", "sample"] = "mean"
-    steps: int = Field(default=20, ge=3, le=1000)
-    samples: int = Field(default=1, ge=1, le=64)
     weights: str = WEIGHTS
-    precision: Literal["float32", "bf16"] = "float32"
-    memory: int | None = Field(default=None, ge=64)
-    snapshots: int | None = Field(default=None, ge=1)
     mu_water: float = Field(default=MU_WATER, gt=0)
-    device: str = "cpu"
 
 
 class Ct:

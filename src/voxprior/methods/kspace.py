@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel
 from torch import Tensor
 
 from voxprior.diffusion.noise import Noise
@@ -15,7 +15,7 @@ from voxprior.diffusion.schedule import Step, alternating, dpm_2m, karras, log_u
 from voxprior.errors import InputError
 from voxprior.guidance.proximal import consensus, noise_std, proximal
 from voxprior.methods.result import Progress, Result
-from voxprior.methods.walks import draw, precision
+from voxprior.methods.walks import WalkSettings, draw, precision
 from voxprior.operators.base import Measurement
 from voxprior.operators.fourier import Fourier
 from voxprior.priors.complex import ComplexDenoiser, Explained, explain
@@ -35,7 +35,7 @@ NEGLIGIBLE = 1e-4
 """Known noise std, on the same scale, up to which the data are at last matched exactly."""
 
 
-class Settings(BaseModel):
+class Settings(WalkSettings):
     """Settings of the method.
 
     ``mode``: ``mean`` (the estimate, refined in ``steps`` calls) or ``sample`` (posterior samples of ``steps`` calls
@@ -43,17 +43,7 @@ class Settings(BaseModel):
     ``weights``: bundled name, file or ``hf://``. ``snapshots``: keep a picture every so many calls of the first sample.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    for_samples: ClassVar[tuple[str, ...]] = ("samples", "snapshots")
-
-    mode: Literal["mean", "sample"] = "mean"
-    steps: int = Field(default=20, ge=3, le=1000)
-    samples: int = Field(default=1, ge=1, le=64)
     weights: str = WEIGHTS
-    precision: Literal["float32", "bf16"] = "float32"
-    memory: int | None = Field(default=None, ge=64)
-    snapshots: int | None = Field(default=None, ge=1)
-    device: str = "cpu"
 
 
 class Kspace:

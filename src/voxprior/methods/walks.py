@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from voxprior.diffusion.noise import Noise
@@ -17,6 +18,26 @@ from voxprior.diffusion.snapshots import central, watched
 from voxprior.methods.result import Progress
 
 Snapshots = dict[int, tuple[Tensor, ...]]
+
+
+class WalkSettings(BaseModel):
+    """Settings of a method that walks, at least; see each method for what ``mode`` and ``steps`` mean to it.
+
+    ``samples``: how many. ``weights``: bundled name, file or ``hf://``. ``memory``: megabytes of a network call.
+    ``snapshots``: keep a picture every so many calls of the first sample.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    for_samples: ClassVar[tuple[str, ...]] = ("samples", "snapshots")
+
+    mode: Literal["mean", "sample"] = "mean"
+    steps: int = Field(default=20, ge=3, le=1000)
+    samples: int = Field(default=1, ge=1, le=64)
+    weights: str
+    precision: Literal["float32", "bf16"] = "float32"
+    memory: int | None = Field(default=None, ge=64)
+    snapshots: int | None = Field(default=None, ge=1)
+    device: str = "cpu"
 
 
 class Drawn(NamedTuple):

@@ -150,7 +150,7 @@ class CtTask:
     baseline = "tv"
     protocol = (
         "slices of the top fifth of the training volume (the same subject), noise-free views over 180 degrees, mean "
-        "mode; range: 99.9th percentile of the truth; dB"
+        "mode of 12 calls, gain over total variation as it comes; range: 99.9th percentile of the truth; dB"
     )
 
     def __init__(self, config: FitConfig) -> None:

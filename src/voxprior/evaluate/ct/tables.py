@@ -8,11 +8,11 @@ from pathlib import Path
 from voxprior.evaluate.calibration import LEVELS
 from voxprior.evaluate.ct.contenders import FOUR, MEAN, SAMPLE, TPDM, TV
 from voxprior.evaluate.ct.tuning import best
-from voxprior.evaluate.markdown import number, provenance, section, table, unique
+from voxprior.evaluate.markdown import covered, number, provenance, section, table, unique
 from voxprior.evaluate.page import peers as peers_of
 from voxprior.evaluate.page import remarks as remarks_of
 from voxprior.evaluate.page import results
-from voxprior.evaluate.statistics import Record, latest, mean_over_subjects, paired
+from voxprior.evaluate.statistics import Record, latest, paired
 from voxprior.evaluate.store import Store
 
 BASELINES = ("fbp", "cgls", TV)
@@ -124,22 +124,11 @@ def _calibration(records: Sequence[Record]) -> str:
     rows = []
     for kind, label in unique((r["kind"], r["label"]) for r in stated):
         mine = [r for r in stated if (r["kind"], r["label"]) == (kind, label)]
-        cells = [_covered(mine, column) for column in (*(f"{level:g}" for level in LEVELS), "ratio")]
+        cells = [covered(mine, column) for column in (*(f"{level:g}" for level in LEVELS), "ratio")]
         rows.append([kind, label, str(len(mine)), *cells])
     return table(
         ["views", "method", "volumes", *(f"covered by {level:.0%}" for level in LEVELS), "rms std / rms error"], rows
     )
-
-
-def _covered(records: Sequence[Record], column: str) -> str:
-    pairs = []
-    for r in records:
-        found = r["figures"]["calibration"]
-        value = {**found["coverage"], "ratio": found["ratio"]}[column]
-        if value is not None:
-            pairs.append((r["case"]["subject"], value))
-    mean = mean_over_subjects(pairs)
-    return number(mean.value if mean else None, 2)
 
 
 def _settings(tuning: Sequence[Record]) -> str:

@@ -7,7 +7,7 @@ from operator import itemgetter
 from pathlib import Path
 
 from voxprior.evaluate.calibration import LEVELS
-from voxprior.evaluate.markdown import interval, number, provenance, section, table, unique
+from voxprior.evaluate.markdown import covered, interval, number, provenance, section, table, unique
 from voxprior.evaluate.page import peers as peers_of
 from voxprior.evaluate.page import remarks as remarks_of
 from voxprior.evaluate.page import results
@@ -230,20 +230,9 @@ def _calibration(records: Sequence[Record]) -> str:
             mine = [r for r in stated if r["case"]["group"] == group and r["label"] == label]
             if mine:
                 masks = str(len(unique(r["kind"] for r in mine)))
-                rows.append([group, label, masks, *(_covered(mine, column) for column in (*map(str, LEVELS), "ratio"))])
+                rows.append([group, label, masks, *(covered(mine, column) for column in (*map(str, LEVELS), "ratio"))])
     nominal = [f"covered by {level:.0%}" for level in LEVELS]
     return table(["group", "method", "masks", *nominal, "rms std / rms error"], rows)
-
-
-def _covered(records: Sequence[Record], column: str) -> str:
-    pairs = []
-    for r in records:
-        found = r["figures"]["calibration"]
-        value = {**found["coverage"], "ratio": found["ratio"]}[column]
-        if value is not None:
-            pairs.append((r["case"]["subject"], value))
-    mean = mean_over_subjects(pairs)
-    return number(mean.value if mean else None, 2)
 
 
 def _source(records: Sequence[Record]) -> str:
