@@ -22,6 +22,7 @@ JOBS: Mapping[str, str] = {
     "sr": "thick slices to thin slices",
     "recon": "k-space to images",
     "ct": "X-ray views to volumes",
+    "enhance": "coarse voxels to fine ones, within the slices or in three directions",
     "generate": "new volumes from the prior alone",
 }
 """What each job does; more join this table when they exist."""
@@ -33,6 +34,7 @@ METHODS: Mapping[str, Mapping[str, str]] = {
         "linear": f"{_BASELINES}:linear",
         "cubic": f"{_BASELINES}:cubic",
         "cubic-projected": f"{_BASELINES}:cubic_projected",
+        "os-ddpm": "voxprior.methods.os_ddpm:os_ddpm",
         "tpdm": _TPDM,
     },
     "recon": {
@@ -51,6 +53,14 @@ METHODS: Mapping[str, Mapping[str, str]] = {
         "fbp": f"{_TOMOGRAPHY}:fbp",
         "cgls": f"{_TOMOGRAPHY}:cgls",
         "tv": f"{_TOMOGRAPHY}:tv",
+    },
+    "enhance": {
+        "voxprior": "voxprior.methods.enhance:voxprior",
+        "mri-sr": "voxprior.methods.mri_sr:mri_sr",
+        "nearest": f"{_BASELINES}:nearest",
+        "linear": f"{_BASELINES}:linear",
+        "cubic": f"{_BASELINES}:cubic",
+        "cubic-projected": f"{_BASELINES}:cubic_projected",
     },
     "generate": {"voxprior": "voxprior.methods.generate:voxprior", "tpdm": _TPDM},
 }
@@ -72,7 +82,7 @@ WEIGHTS = Path(__file__).parent / "weights"
 """Folder of the weights that the package carries."""
 
 DEFAULT_WEIGHTS: Mapping[str, Mapping[str, str]] = {
-    "sr": {"voxprior": "head-slices", "tpdm": "head-slices"},
+    "sr": {"voxprior": "head-slices", "os-ddpm": "head-os-ddpm", "tpdm": "head-slices"},
     "recon": {
         "voxprior": "head-kspace",
         "tpdm": "head-kspace",

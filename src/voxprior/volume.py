@@ -21,6 +21,8 @@ MAX_THICKNESS_RATIO = 4.0
 SPACING_TOLERANCE = 1e-3
 """Millimetres by which thickness + gap may differ from the spacing of the affine."""
 PROFILES = ("box", "gaussian", "slr")
+KSPACE = "kspace"
+"""Profile of an axis along which the outer part of k-space was not measured; no profile of slices."""
 
 _AXES = {"i": 0, "j": 1, "k": 2, "0": 0, "1": 1, "2": 2, "x": 0, "y": 1, "z": 2}
 
@@ -83,8 +85,8 @@ class SliceGeometry:
     """What a stack of slices measured along its axis, and the fine grid that explains it; all lengths in mm.
 
     ``count`` slices, centres ``spacing`` apart, of width ``thickness`` (FWHM for a Gaussian); ``fine_count`` voxels of
-    ``fine_spacing``, both centred on the same point. ``profile``: a name of :data:`PROFILES`, or the relative
-    sensitivity at equally spaced points over [-thickness, +thickness] about the slice centre.
+    ``fine_spacing``, both centred on the same point. ``profile``: a name of :data:`PROFILES`, :data:`KSPACE`, or the
+    relative sensitivity at equally spaced points over [-thickness, +thickness] about the slice centre.
     """
 
     axis: int

@@ -42,7 +42,14 @@ def _slices(axis: int, distance: float, thickness: float, profile: str, fine: fl
     n = SHAPE[axis]
     count = int((n * fine - thickness) / distance + 1e-6) + 1
     g = SliceGeometry(axis, count, distance, thickness, n, fine, profile)
-    return Separable({axis: g.matrix()}, SHAPE, g)
+    return Separable({axis: g.matrix()}, SHAPE, (g,))
+
+
+def _truncated(axes: dict[int, float]) -> Separable:
+    """SHAPE seen through the centre of k-space: axis to how many times coarser."""
+    geometry = [SliceGeometry(a, round(SHAPE[a] / f), f, f, SHAPE[a], 1.0, "kspace") for a, f in axes.items()]
+    measured = tuple(round(n / axes.get(a, 1.0)) for a, n in enumerate(SHAPE))
+    return Separable.from_axes(geometry, measured)
 
 
 def _stack() -> Stack:
@@ -119,6 +126,9 @@ EXAMPLES: dict[str, dict[str, Example]] = {
                 {0: _slices(0, 4.0, 4.0, "box").matrices[0], 2: _slices(2, 2.0, 2.0, "gaussian").matrices[2]}, SHAPE
             )
         ),
+        "kspace-even": Example(_truncated({0: 2.0})),
+        "kspace-odd-and-even": Example(_truncated({1: 7 / 3, 2: 9 / 4})),
+        "kspace-real-ratio": Example(_truncated({0: 2.3})),
         "three-axes": Example(Separable({a: _slices(a, 2.0, 2.0, "box").matrices[a] for a in range(3)}, SHAPE)),
     },
     "tilted-slices": {
@@ -219,7 +229,7 @@ def _operator(name: str) -> Operator:
     return ALL[name].operator
 
 
-@pytest.mark.parametrize("name", ["box", "gap", "two-axes", "overlap"])
+@pytest.mark.parametrize("name", ["box", "gap", "two-axes", "overlap", "kspace-even", "kspace-odd-and-even"])
 def test_projection_explains_the_data_in_single_precision(name: str) -> None:
     """The residual after the projection is rounding, below the 1e-4 that users are promised."""
     operator = _operator(f"separable:{name}")

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from voxprior import registry
 from voxprior.errors import InputError
 from voxprior.jobs.job import find_device, method_options
-from voxprior.jobs.options import METHOD_OPTIONS, CtOptions, ReconOptions, SrOptions, require_method
+from voxprior.jobs.options import METHOD_OPTIONS, CtOptions, EnhanceOptions, ReconOptions, SrOptions, require_method
 from voxprior.jobs.sidecar import settings
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "cli.md"
@@ -79,6 +79,6 @@ def test_recorded_settings_make_the_same_options_again_and_name_no_folder() -> N
 def test_the_reference_page_holds_every_option_with_its_default() -> None:
     """Guards the documentation: its table is that of the class, line by line."""
     text = PAGE.read_text(encoding="utf-8")
-    for name, field in (o for kind in (SrOptions, ReconOptions, CtOptions) for o in kind.model_fields.items()):
+    for name, field in (o for kind in (SrOptions, ReconOptions, CtOptions, EnhanceOptions) for o in kind.model_fields.items()):
         default = "" if field.default is None else f"`{field.default}`"
         assert f"| `--{name.replace('_', '-')}` | {default} | {field.description} |" in text

@@ -112,11 +112,11 @@ def test_every_baseline_meets_the_contract(method):
 
 @pytest.mark.parametrize("method", ALL)
 def test_other_measurements_are_refused(method):
-    """In-plane decimation has no slice centres: silence would return a wrong image."""
+    """A decimation without known voxel centres has nothing to interpolate between: silence would return a wrong image."""
     g = _geometry(axis=0, count=4, factor=2)
-    plane = Separable({0: g.matrix(), 1: np.eye(5)}, (8, 5, 6), g)
+    plane = Separable({0: g.matrix(), 1: np.eye(5)}, (8, 5, 6), (g,))
     for operator in (Separable({0: g.matrix()}, (8, 5, 6)), plane):
-        with pytest.raises(InputError, match="slices along one axis"):
+        with pytest.raises(InputError, match="slices, or known coarse axes"):
             _run(method, Measurement(operator, torch.zeros(1, 4, 5, 6)))
     with pytest.raises(InputError, match="one scan"):
         _run(method, Measurement(Separable.from_slices(g, (4, 5, 6)), torch.zeros(2, 4, 5, 6)))

@@ -136,7 +136,7 @@ def test_thick_slices_as_published() -> None:
     x = couple(stretched[..., 0], (blocks(378 * _rng(-1)) @ m)[..., 1:])
     expected = scale * _published(x, misfit, 0, 2, 2 / math.sqrt(6), lambda i: i % 2 != 1)
     g = SliceGeometry(2, N // FACTOR, float(FACTOR), float(FACTOR), N, 1.0)
-    operator = Separable({2: np.kron(np.eye(N // FACTOR), np.full((1, FACTOR), 1 / FACTOR))}, (N, N, N), g)
+    operator = Separable({2: np.kron(np.eye(N // FACTOR), np.full((1, FACTOR), 1 / FACTOR))}, (N, N, N), (g,))
     result = _run(operator, torch.from_numpy(y)[None])
     np.testing.assert_allclose(result.mean.numpy(), expected, atol=1e-6 * np.ptp(expected), rtol=0)
     assert result.calls == 2 * STEPS

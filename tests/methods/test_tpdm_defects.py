@@ -171,7 +171,7 @@ def test_05_intensities_and_units_of_the_data_do_not_matter(unit: float) -> None
     torch.testing.assert_close(scaled.mean, unit * plain.mean, rtol=1e-8, atol=1e-8 * unit)
     g = _thick().slices
     assert g is not None
-    other = Separable({2: unit * g.matrix()}, shape, g)
+    other = Separable({2: unit * g.matrix()}, shape, (g,))
     same = _run(Measurement(other, unit * measurement.y, None, np.eye(4)))
     torch.testing.assert_close(same.mean, plain.mean, rtol=1e-6, atol=1e-6)
 

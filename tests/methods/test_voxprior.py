@@ -33,7 +33,7 @@ def _real(factor: int = 5, size: int = 48) -> tuple[torch.Tensor, Measurement]:
     truth = torch.from_numpy(cut[:, : count * factor].astype(np.float32))[None]
     step = float(np.linalg.norm(image.affine[:3, 1]))
     g = SliceGeometry(1, count, factor * step, factor * step, count * factor, step)
-    operator = Separable({1: g.matrix()}, tuple(truth.shape[1:]), g)
+    operator = Separable({1: g.matrix()}, tuple(truth.shape[1:]), (g,))
     return truth, Measurement(operator, operator.apply(truth), None, image.affine)
 
 
@@ -112,7 +112,7 @@ def test_strong_overlap_is_fitted_to_the_noise_and_said() -> None:
     """Slices that overlap so much that no exact fit is stable give a warning, and a finite result near the data."""
     truth, _ = _real(size=24)
     g = SliceGeometry(1, 38, 4.34, 13.0, 190, 0.868)
-    operator = Separable({1: g.matrix()}, tuple(truth.shape[1:]), g)
+    operator = Separable({1: g.matrix()}, tuple(truth.shape[1:]), (g,))
     result = voxprior(Measurement(operator, operator.apply(truth), 1.0, np.eye(4)), Options(), SeededNoise(0))
     assert operator.condition >= 100 and "overlap" in result.warnings[0]
     again = operator.apply(result.mean[None])

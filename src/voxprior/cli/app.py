@@ -13,8 +13,9 @@ from typing import Any
 from cyclopts import App, CycloptsError, Parameter
 
 import voxprior
-from voxprior.cli import bids, cite, ct, describe, doctor, evaluate, generate, info, receive, recon, serve, sr, train
+from voxprior.cli import bids, cite, ct, describe, distill, doctor, evaluate, generate, info, receive, recon, serve, sr, train
 from voxprior.cli import demo as demo_command
+from voxprior.cli import enhance as enhance_command
 from voxprior.cli import verify as verify_command
 from voxprior.cli.show import warn
 from voxprior.errors import InputError
@@ -32,9 +33,11 @@ app = App(
 app.command(sr.sr, name="sr")
 app.command(recon.recon, name="recon")
 app.command(ct.ct, name="ct")
+app.command(enhance_command.enhance, name="enhance")
 app.command(generate.generate, name="generate")
 app.command(bids.bids, name="bids")
 app.command(train.train, name="train")
+app.command(distill.distill, name="distill")
 app.command(evaluate.app, name="evaluate")
 app.command(demo_command.demo, name="demo")
 app.command(info.info, name="info")
@@ -85,7 +88,9 @@ def _one_line(error: Exception) -> str:
 
 
 def _failure(error: Exception) -> str:
-    if isinstance(error, MemoryError) or "out of memory" in str(error) or "can't allocate memory" in str(error):
+    from voxprior.jobs.room import out_of_memory
+
+    if out_of_memory(error):
         return "memory ran out; give a smaller --memory, a coarser --spacing, or crop the scan"
     reason = " ".join(str(error).split())
     return f"failed unexpectedly ({type(error).__name__}: {reason}); -v shows where, 'voxprior doctor' what to report"

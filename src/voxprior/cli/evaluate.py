@@ -236,6 +236,92 @@ def ood(
     return 0
 
 
+@app.command
+def lesions(
+    *,
+    data: Path,
+    out: Path = Path("docs/results"),
+    page: Path = Path("docs/results.md"),
+    pictures: Path = Path("runs/pictures"),
+    only: Only = (),
+) -> int:
+    """Put lesions into test scans and see what comes back of them; goes on where an earlier run ended.
+
+    Parameters
+    ----------
+    data
+        Folder with manifest.csv and its scans.
+    out
+        Folder for the figures of each case.
+    page
+        Markdown page of tables to write.
+    pictures
+        Folder for pictures of lesions, and of scans of a patient who has some; what is there is kept.
+    only
+        Words that must all occur in SUBJECT KIND DIRECTION METHOD.
+    """
+    from voxprior.evaluate.lesions.look import look
+    from voxprior.evaluate.lesions.run import evaluate_lesions
+
+    made = evaluate_lesions(data, out, page, only)
+    drawn = [] if only else look(data, pictures)
+    say(f"{len(made)} new results; tables in {page}" + (f"; {len(drawn)} pictures in {pictures}" if drawn else ""))
+    return 0
+
+
+@app.command
+def bench(
+    *,
+    out: Path = Path("docs/results"),
+    page: Path = Path("docs/results.md"),
+    only: Only = (),
+) -> int:
+    """Measure resolution, noise and low contrast on phantoms; goes on where an earlier run ended.
+
+    Parameters
+    ----------
+    out
+        Folder for the figures of each case.
+    page
+        Markdown page of tables to write.
+    only
+        Words that must all occur in KIND METHOD.
+    """
+    from voxprior.evaluate.bench.run import evaluate_bench
+
+    made = evaluate_bench(out, page, only)
+    say(f"{len(made)} new results; tables in {page}")
+    return 0
+
+
+@app.command
+def downstream(
+    *,
+    data: Path,
+    out: Path = Path("docs/results"),
+    page: Path = Path("docs/results.md"),
+    only: Only = (),
+) -> int:
+    """Measure volumes of tissue in restored scans; goes on where an earlier run ended.
+
+    Parameters
+    ----------
+    data
+        Folder with manifest.csv and its scans.
+    out
+        Folder for the figures of each case.
+    page
+        Markdown page of tables to write.
+    only
+        Words that must all occur in SUBJECT KIND DIRECTION METHOD.
+    """
+    from voxprior.evaluate.downstream.run import evaluate_downstream
+
+    made = evaluate_downstream(data, out, page, only)
+    say(f"{len(made)} new results; tables in {page}")
+    return 0
+
+
 def _folder(
     reconstructions: Path, references: Path, csv: Path | None, figure: Path | None, force: bool, quiet: bool
 ) -> int:

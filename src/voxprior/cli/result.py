@@ -30,7 +30,11 @@ def show_result(written: Written) -> None:
     for warning in values["warnings"]:
         warn(f"warning: {warning}")
     seconds, residual = values["seconds"], values["residual"]
-    say(f"{written.target.name}: {_sampling(values)}restored in {seconds:.1f} s, residual {residual:.1e}")
+    fit = "without a residual" if residual is None else f"residual {residual:.1e}"
+    say(f"{written.target.name}: {_sampling(values)}restored in {seconds:.1f} s, {fit}")
+    stages = values.get("stages", ())
+    for stage in stages if len(stages) > 1 else ():
+        say(f"  stage {stage['name']}: {stage['seconds']:.1f} s, {stage['network_calls']} network calls")
     for name, figures in values.get("comparison", {}).get("methods", {}).items():
         say(f"  {name}: {_figures(figures)}")
 

@@ -118,6 +118,18 @@ def ddim(eta: float) -> Solver:
     return solver
 
 
+def fixed_large(before: float | None, sigma: float, after: float) -> tuple[Row, ...]:
+    """The ancestral step of a process with ``a^2 + b^2 = 1`` and the variance beta ("fixed large", Ho et al. 2020).
+
+    ``beta = 1 - a^2/a'^2`` is that of the jump from sigma to sigma', so that a table with times left out is its own
+    process (Nichol and Dhariwal 2021). The mean is the posterior's, as of :func:`reverse_sde`; in the frame of
+    ``x_t / a`` the noise is ``sqrt(beta)/a'``, with ``a^2 = 1/(1 + sigma^2)``. The last step adds none.
+    """
+    keep = (after / sigma) ** 2
+    kick = math.sqrt((sigma - after) * (sigma + after) * (1 + after**2) / (1 + sigma**2)) if after > 0 else 0.0
+    return (Row(sigma, keep, 1 - keep, kick),)
+
+
 def renoise(zeta: float) -> Solver:
     """The clean estimate and fresh noise (DiffPIR, DAPS): of the variance sigma'^2 the part ``zeta`` is new."""
     if not 0 <= zeta <= 1:

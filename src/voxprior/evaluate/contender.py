@@ -37,16 +37,24 @@ class Network(NamedTuple):
 
 
 def network_of(options: BaseModel) -> Network | None:
-    """The weights that ``options`` name, or None for a method without a network; reads and checks them."""
+    """The weights that ``options`` name, or those of their mode; None for a method without a network. Reads and checks
+    them.
+    """
+    if "weights" not in type(options).model_fields:
+        return None
     name = getattr(options, "weights", None)
-    return None if name is None else _network(str(name))
+    return _network(None if name is None else str(name), getattr(options, "mode", None) == "one-step")
 
 
 @lru_cache(maxsize=8)
-def _network(name: str) -> Network:
-    from voxprior.priors.weights import load
+def _network(name: str | None, one_step: bool) -> Network:
+    from voxprior.priors import student
+    from voxprior.priors.denoiser import SlicePrior
+    from voxprior.priors.volume import VolumePrior
+    from voxprior.priors.weights import DEFAULT, Weights, load
 
-    weights = load(name)
+    weights: Weights[SlicePrior] | Weights[VolumePrior]
+    weights = load(name or student.DEFAULT, VolumePrior) if one_step else load(name or DEFAULT)
     count = weights.card.get("multiply_adds_per_voxel_and_plane")
     return Network(weights.name, weights.sha256, None if count is None else float(count))
 

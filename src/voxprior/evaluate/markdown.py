@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Sequence
 from typing import TypeVar
 
-from voxprior.evaluate.statistics import Mean, Record, mean_over_subjects
+from voxprior.evaluate.statistics import BOOTSTRAP_SUBJECTS, Mean, Record, by_subject, mean_over_subjects
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -38,6 +38,30 @@ def interval(mean: Mean | None, digits: int = 2) -> str:
     return text
 
 
+def estimate(mean: Mean | None, digits: int = 2) -> str:
+    """A mean, and its 95 % interval in brackets where there is one."""
+    if mean is None:
+        return "-"
+    text = number(mean.value, digits)
+    if mean.low is not None and mean.high is not None:
+        text += f" [{number(mean.low, digits)}, {number(mean.high, digits)}]"
+    return text
+
+
+def listed(values: Iterable[tuple[str, float]], digits: int = 2, sign: str = "") -> str:
+    """(subject, value) pairs as their mean with its 95 % interval, or, of fewer than five subjects, the value of each.
+
+    ``sign``: ``+`` for differences.
+    """
+    found = by_subject(values)
+    if not found:
+        return "-"
+    if len(found) < BOOTSTRAP_SUBJECTS:
+        return " / ".join(f"{value:{sign}.{digits}f}" for _, value in sorted(found.items()))
+    mean = mean_over_subjects(found.items())
+    return interval(mean, digits) if sign else estimate(mean, digits)
+
+
 def covered(records: Sequence[Record], column: str) -> str:
     """Mean over subjects of one figure of their calibration: a level of coverage, or ``ratio``."""
     pairs = []
@@ -46,8 +70,7 @@ def covered(records: Sequence[Record], column: str) -> str:
         value = {**found["coverage"], "ratio": found["ratio"]}[column]
         if value is not None:
             pairs.append((r["case"]["subject"], value))
-    mean = mean_over_subjects(pairs)
-    return number(mean.value if mean else None, 2)
+    return listed(pairs)
 
 
 T = TypeVar("T", bound=Hashable)

@@ -16,6 +16,7 @@ PARTS: Mapping[str, str] = {
     "samplers": "voxprior.evaluate.samplers.tables",
     "generate": "voxprior.evaluate.generate.tables",
     "ood": "voxprior.evaluate.ood.tables",
+    "trust": "voxprior.evaluate.trust",
 }
 """Job to the module that writes its part: ``part(folder)`` gives Markdown below a heading of level 2, or nothing."""
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.stats import chi2
 
 BOOTSTRAP_SUBJECTS = 5
 """Fewest subjects for which an interval of the mean is given."""
@@ -22,6 +23,15 @@ class Mean(NamedTuple):
     subjects: int
     low: float | None
     high: float | None
+
+
+class Rate(NamedTuple):
+    """Events a unit of what was searched, all subjects together; ``upper``: one-sided 95 % bound."""
+
+    value: float
+    events: int
+    searched: float
+    upper: float
 
 
 def latest(records: Iterable[Record]) -> list[Record]:
@@ -63,3 +73,24 @@ def mean_over_subjects(values: Iterable[tuple[str, float]]) -> Mean | None:
     draws = np.random.default_rng(0).integers(0, n, (RESAMPLES, n))
     low, high = np.percentile(observations[draws].mean(axis=1), [2.5, 97.5])
     return Mean(float(observations.mean()), n, float(low), float(high))
+
+
+def rate_over_subjects(found: Iterable[tuple[str, int, float]]) -> Rate | None:
+    """Rate of (subject, events, searched); None without any.
+
+    The bound is the larger of the exact one of a Poisson count, which holds for none at all too, and that of a seeded
+    bootstrap over subjects, whose events may come in clusters; with fewer than five subjects the first.
+    """
+    grouped: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
+    for subject, count, size in found:
+        grouped[subject][0] += count
+        grouped[subject][1] += size
+    both = np.array(list(grouped.values()))
+    if not len(both) or not both[:, 1].sum() > 0:
+        return None
+    events, searched = (float(v) for v in both.sum(axis=0))
+    upper = float(chi2.ppf(0.95, 2 * events + 2)) / 2 / searched
+    if len(both) >= BOOTSTRAP_SUBJECTS:
+        draws = both[np.random.default_rng(0).integers(0, len(both), (RESAMPLES, len(both)))].sum(axis=1)
+        upper = max(upper, float(np.percentile(draws[:, 0] / draws[:, 1], 95)))
+    return Rate(events / searched, round(events), searched, upper)

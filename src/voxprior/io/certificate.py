@@ -120,6 +120,10 @@ def verify(output: Path, input: Path | None = None) -> Verification:
         from voxprior.io.scans_certificate import verify_scans
 
         return verify_scans(output, certificate, input)
+    if certificate["operator"]["kind"] == "axes":
+        from voxprior.io.axes_certificate import verify_axes
+
+        return verify_axes(output, certificate, input)
     geometry = _geometry(output, certificate)
     source = find_input(output, certificate, input)
     frame = certificate.get("input_frame")

@@ -71,6 +71,18 @@ def load_frames(path: Path, frames: str | None, voxel_cap: int = DEFAULT_CAP, le
     return volumes
 
 
+def read_claim(path: Path, voxel_cap: int = DEFAULT_CAP) -> Claim:
+    """What the header of ``path`` claims of its first frame, held against the size of the file; no voxel is read.
+
+    Raises :class:`InputError` as :func:`read_volume` does, for what shows without the voxels.
+    """
+    path = Path(path)
+    with _opened(path) as (stream, suffix):
+        claim = parse_header(stream.read(HEADER_BYTES), suffix, shown(path))
+    _require_plausible(claim, 1, path.stat().st_size, suffix, voxel_cap, shown(path))
+    return claim
+
+
 def frame_numbers(frames: str | None, count: int, name: str) -> list[int]:
     """Frame numbers that the text ``frames`` names; :class:`InputError` for one not below ``count``."""
     if frames is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from voxprior.jobs.needs import ASSUMED
 from voxprior.volume import SliceGeometry
 
 TOWARDS = {"L": "left", "R": "right", "A": "anterior", "P": "posterior", "S": "superior", "I": "inferior"}
@@ -24,7 +25,7 @@ def describe(found: dict[str, Any]) -> list[str]:
     if found["slices"] is not None:
         lines += _slices(found)
         lines += ["", *drawing(_geometry(found["slices"])), ""]
-        lines += _needs(found["needs"])
+        lines += _needs(found["needs"], found["machine"])
     return lines + [f"warning: {text}" for text in found["warnings"]]
 
 
@@ -76,11 +77,19 @@ def _slices(found: dict[str, Any]) -> list[str]:
     ]
 
 
-def _needs(needs: list[dict[str, Any]]) -> list[str]:
-    lines = []
+def _needs(needs: list[dict[str, Any]], machine: dict[str, Any]) -> list[str]:
+    there = machine["memory_available"]
+    free = "" if there is None else f", {there / 2**20:.0f} MB of memory free"
+    threads = f", {machine['threads']} threads" if machine["device"] == "cpu" else ""
+    speed = machine["multiply_adds_a_second"] / 1e9
+    lines = [f"needs on this machine ({machine['device']}{threads}, {speed:.0f} billion multiply-adds a second{free}):"]
+    told = set()
     for need in needs:
-        way = f"--method {need['method']}" + ("" if need["mode"] is None else f" --mode {need['mode']}")
-        lines.append(f"needs about {need['memory'] / 2**20:.0f} MB and {need['seconds']:.0f} s with {way} on two cores")
+        if need["job"] not in told and ASSUMED[need["job"]]:
+            lines.append(f"  {need['job']}, {ASSUMED[need['job']]}:")
+        told.add(need["job"])
+        way = f"{need['job']} --method {need['method']}" + ("" if need["mode"] is None else f" --mode {need['mode']}")
+        lines.append(f"  {way:<40} {need['memory'] / 2**20:>7.0f} MB {need['seconds']:>9.1f} s")
     return lines
 
 

@@ -21,7 +21,7 @@ PREVIEW = "preview.png"
 FIRST_SAMPLE = 10
 """Number of the series of sample 1; the other maps come before."""
 
-__all__ = ["PREVIEW", "SIDECAR", "publish_series", "write_series"]
+__all__ = ["PREVIEW", "SIDECAR", "publish_series", "simulated_series", "write_series"]
 
 
 def publish_series(request: Request, restore: Callable[[Path], Written]) -> list[Written]:
@@ -35,13 +35,20 @@ def publish_series(request: Request, restore: Callable[[Path], Written]) -> list
 
 
 def write_series(
-    request: Request, folder: Path, found: Imaged, source: Volume, description: str, notes: Mapping[str, Any]
+    request: Request,
+    folder: Path,
+    found: Imaged,
+    source: Volume,
+    description: str,
+    notes: Mapping[str, Any],
+    thickness: float | None = None,
 ) -> tuple[Volume, list[str]]:
     """Write the image of ``found`` into ``folder`` and each map into a folder in it, as series derived from ``source``.
 
-    Gives the image as it is now stored, read back, and the names of what was written.
+    ``thickness``: of its slices, mm; their distance by default. Gives the image as it is now stored, read back, and
+    the names of what was written.
     """
-    derivation = Derivation(description, {**settings(request.options), **notes})
+    derivation = Derivation(description, {**settings(request.options), **notes}, thickness=thickness)
     names = [path.name for path in write_dicom(folder, found.image, source, derivation, request.dicom.uids)]
     for number, (label, volume) in enumerate(_maps(found), 1):
         (folder / label).mkdir()
@@ -50,6 +57,14 @@ def write_series(
         write_dicom(folder / label, volume, source, labelled, request.dicom.uids)
         names.append(label)
     return read_written(folder), names
+
+
+def simulated_series(folder: Path, volume: Volume, description: str, thickness: float | None = None) -> Volume:
+    """``volume``, simulated from a DICOM series, as a series of its own in the new ``folder``, and as it is stored."""
+    folder.mkdir()
+    derivation = Derivation(description, label="simulated", number=9, thickness=thickness)
+    write_dicom(folder, volume, volume, derivation)
+    return read_written(folder)
 
 
 def _maps(found: Imaged) -> Sequence[tuple[str, Volume]]:

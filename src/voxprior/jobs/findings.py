@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from voxprior.errors import InputError
 from voxprior.io.background import estimate_background_noise
-from voxprior.jobs.options import DEFAULT_METHOD, SrOptions
-from voxprior.jobs.plan import plan
+from voxprior.jobs.needs import machine, needs
+from voxprior.jobs.options import SrOptions
 from voxprior.jobs.slices import stated_thickness, understand
 from voxprior.metrics.detail_noise import detail_noise
 from voxprior.metrics.resolution import cut_off
@@ -22,14 +22,13 @@ FULL = 0.25
 """Part of the largest contrast of a slice below which two slices at the end of a head may well be alike."""
 NAMED = 8
 """Slices that a sentence names."""
-WAYS = (("mean", DEFAULT_METHOD), ("sample", DEFAULT_METHOD), (None, "cubic-projected"))
-"""Modes and methods of ``sr`` whose needs are foretold."""
 
 
 def findings(volume: Volume, options: SrOptions) -> dict[str, Any]:
     """All that is known of ``volume`` before it is restored, as JSON values; lengths in mm, intensities in its units.
 
-    ``slices``, ``grid`` and ``needs`` are null where the scan cannot be restored as it is; ``hindrance`` says why.
+    ``slices``, ``grid`` and ``machine`` are null, and ``needs`` empty, where the scan cannot be restored as it is;
+    ``hindrance`` says why.
     """
     geometry, hindrance = None, None
     try:
@@ -37,6 +36,7 @@ def findings(volume: Volume, options: SrOptions) -> dict[str, Any]:
     except InputError as error:
         hindrance = str(error)
     normal = int(np.argmax(volume.spacing)) if geometry is None else geometry.axis
+    place = None if geometry is None else machine(options)
     axes = _axes(volume)
     empty, copies = odd_slices(volume.data, normal)
     found = {
@@ -52,7 +52,8 @@ def findings(volume: Volume, options: SrOptions) -> dict[str, Any]:
         "noise": {"air": estimate_background_noise(volume.data), "detail": detail_noise(volume.data, normal)},
         "empty_slices": empty,
         "repeated_slices": copies,
-        "needs": [] if geometry is None else _needs(volume, geometry, options),
+        "machine": place,
+        "needs": [] if geometry is None or place is None else needs(volume, geometry, options, place),
     }
     return {**found, "warnings": [*volume.header.get("warnings", ()), *doubts(found)]}
 
@@ -148,16 +149,6 @@ def _grid(g: SliceGeometry, volume: Volume) -> dict[str, Any]:
 def _intensity(data: NDArray[np.float32]) -> dict[str, Any]:
     low, first, middle, last, high = (float(v) for v in np.percentile(data, (0, 1, 50, 99, 100)))
     return {"lowest": low, "percentile_1": first, "median": middle, "percentile_99": last, "highest": high}
-
-
-def _needs(volume: Volume, g: SliceGeometry, options: SrOptions) -> list[dict[str, Any]]:
-    ways = [(options.mode, options.method)] if options.method != DEFAULT_METHOD else list(WAYS)
-    shape = volume.data.shape
-    needs = []
-    for mode, method in ways:
-        need = plan(g, (shape[0], shape[1], shape[2]), options.model_copy(update={"mode": mode, "method": method}))
-        needs.append({"method": method, "mode": mode, "memory": need.memory, "seconds": need.seconds})
-    return needs
 
 
 def _numbers(values: list[int]) -> str:

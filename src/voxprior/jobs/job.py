@@ -16,7 +16,9 @@ from pydantic import ValidationError
 from voxprior import registry
 from voxprior.diffusion.noise import SeededNoise
 from voxprior.errors import InputError
+from voxprior.jobs.fit import run_fitting
 from voxprior.jobs.options import SharedOptions, require_method
+from voxprior.jobs.plan import size_of
 from voxprior.methods.result import Method, Progress, Result
 from voxprior.operators.base import Measurement
 
@@ -26,6 +28,7 @@ _NOTICE = (
 )
 NOTICES = {
     "sr": _NOTICE.format("Detail finer than the measured slices"),
+    "enhance": _NOTICE.format("Detail finer than the measured voxels"),
     "recon": _NOTICE.format("What the missing part of k-space holds"),
     "ct": _NOTICE.format("What the X-ray views do not determine"),
     "generate": "Made by software from a learned prior and chance: no scan of anybody. Not a medical device.",
@@ -52,24 +55,30 @@ def run_method(
     progress: Progress | None = None,
     part: int = 0,
     known: Mapping[str, Any] = MappingProxyType({}),
+    parts: int = 1,
 ) -> Run:
     """Restore ``measurement`` by the method that ``options`` name.
 
-    ``part``: number of the measurement among several of one run, from 0; each has random numbers of its own.
-    ``known``: what the job found out, for methods that have an option of the name. Raises :class:`InputError` for an
-    unknown method, a device that is not there, and options that do not belong together; when memory runs out it says
-    so.
+    ``part``: number of the measurement among ``parts`` of one run, from 0; each has random numbers of its own.
+    ``known``: what the job found out, for methods that have an option of the name. Network calls are as large as memory
+    allows. Raises :class:`InputError` for an unknown method, a device that is not there, options that do not belong
+    together, and for a run that does not fit into memory.
     """
     require_method(job, options)
     method: Method = registry.resolve(options.method, job)
     device = find_device(options.device)
     values, ignored = method_options(method, options, device, known)
+    size = size_of(measurement, parts if part == 0 else 1)  # what comes before the others is held already
+
+    def restored(settings: Any) -> Result:
+        return method(measurement, settings, SeededNoise(options.seed + part * PART), progress)
+
     with _threads(options.threads):
         begin = time.perf_counter()
-        result = method(measurement, values, SeededNoise(options.seed + part * PART), progress)
+        result, values, told = run_fitting(restored, values, job, options, size)
         seconds = time.perf_counter() - begin
     resolved = values.model_dump(mode="json", exclude={"weights"})  # the weights of a file would name its folder
-    notes, warnings = {**resolved, **result.notes}, (*ignored, *result.warnings)
+    notes, warnings = {**resolved, **result.notes}, (*ignored, *told, *result.warnings)
     return Run(replace(result, notes=notes, warnings=warnings), seconds)
 
 
@@ -97,8 +106,9 @@ def method_options(
     missing = [name.replace("_", "-") for name in given if name not in fields]
     ignored = [f"--{name} has no effect with --method {options.method}" for name in missing]
     if options.mode != "sample":
-        for_samples = getattr(method.Options, "for_samples", ())
-        ignored += [f"--{name} has no effect without --mode sample" for name in for_samples if name in given]
+        used = {"samples"} if options.mode == "one-step" else set()
+        for_samples = set(getattr(method.Options, "for_samples", ())) - used
+        ignored += [f"--{name} has no effect without --mode sample" for name in given if name in for_samples]
     values = {name: getattr(options, name) for name in given if name in fields}
     values |= {name: value for name, value in {"device": device, **known}.items() if name in fields}
     try:

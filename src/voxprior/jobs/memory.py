@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import nibabel
 import numpy as np
@@ -15,12 +15,17 @@ from pydantic import ValidationError
 
 from voxprior import registry
 from voxprior.errors import InputError
+from voxprior.io.axes_certificate import KIND, axes_residual
 from voxprior.io.certificate import slice_residual
 from voxprior.jobs.cubic import cubic
-from voxprior.jobs.options import SrOptions, require_method
+from voxprior.jobs.enhance import enhance_volume
+from voxprior.jobs.enhance_account import account, picture_of, yardstick_of
+from voxprior.jobs.estimate import Estimate
+from voxprior.jobs.options import EnhanceOptions, SharedOptions, SrOptions, require_method
 from voxprior.jobs.sense import require_scan
 from voxprior.jobs.sidecar import sidecar
-from voxprior.jobs.sr import Restored, restore_slices
+from voxprior.jobs.sr import restore_slices
+from voxprior.jobs.stages import stages_of
 from voxprior.methods.result import Progress
 from voxprior.report.notebook import Shown
 from voxprior.report.preview import preview
@@ -33,7 +38,7 @@ Wrap = Callable[[Volume], Any]
 class Restoration(Shown):
     """A restored image and its maps, each of the kind that was given, and the values of its sidecar.
 
-    ``interval``: lower and upper bound of 90 %; ``invented``: what the slices do not determine; all in input units.
+    ``interval``: lower and upper bound of 90 %; ``invented``: what the data do not determine; all in input units.
     ``affine``: 4 x 4, of the restored grid. ``picture``: makes the preview, a PNG, which a notebook shows.
     """
 
@@ -56,43 +61,83 @@ def restore(
     progress: Progress | None = None,
     **options: Any,
 ) -> Restoration:
-    """Restore ``image`` (i, j, k), thick slices, as the command ``voxprior sr`` does with the same ``options``.
+    """Restore ``image`` (i, j, k), as the command ``voxprior JOB`` does with the same ``options``.
 
-    A nibabel image brings its affine. An array or tensor needs ``affine`` (4 x 4, mm) or ``voxel_size`` (mm), and
-    must be real and finite. Raises :class:`InputError` for what a user can mend.
+    ``job``: ``sr`` for thick slices, ``enhance`` for voxels that are coarse along other axes. A nibabel image brings
+    its affine. An array or tensor needs ``affine`` (4 x 4, mm) or ``voxel_size`` (mm), and must be real and finite.
+    Raises :class:`InputError` for what a user can mend.
     """
     if job not in registry.JOBS:
         raise InputError(f"job {job} is unknown; give one of {', '.join(registry.JOBS)}")
-    if job != "sr":
-        raise InputError(f"job {job} does not start from an image in memory; restore does job sr alone")
+    if job not in _WAYS:
+        raise InputError(f"job {job} does not start from an image in memory; restore does {' and '.join(_WAYS)}")
+    volume, wrap = taken(image, affine, voxel_size)
+    return _given(_WAYS[job](volume, options, progress), wrap)
+
+
+class _Done(NamedTuple):
+    """A restoration, its sidecar, and what makes its preview."""
+
+    restored: Estimate
+    values: Mapping[str, Any]
+    picture: Callable[[], bytes]
+
+
+def _slices(volume: Volume, options: Mapping[str, Any], progress: Progress | None) -> _Done:
+    parsed = _parsed("sr", SrOptions, options)
+    require_method("sr", parsed)
+    require_scan(volume, parsed)
+    found = restore_slices(volume, parsed, progress)
+    geometry = found.geometry
+    proof = slice_residual(geometry, found.image.data, volume.data)
+    certificate = _certificate({"kind": "slices", **geometry.to_dict()}, proof, found)
+    values = sidecar("sr", found, parsed, certificate)
+    return _Done(found, values, lambda: preview(volume, geometry, cubic(volume, geometry), found.image, found.std))
+
+
+def _voxels(volume: Volume, options: Mapping[str, Any], progress: Progress | None) -> _Done:
+    parsed = _parsed("enhance", EnhanceOptions, options)
+    stages = stages_of(parsed, None)
+    require_scan(volume, parsed)
+    found = enhance_volume(volume, stages, progress)
+    certificate = None
+    if found.linear:
+        operator = {"kind": KIND, "axes": [g.to_dict() for g in found.axes]}
+        certificate = _certificate(operator, axes_residual(found.axes, found.image.data, volume.data), found)
+    values = account(found, parsed, certificate)
+    return _Done(found, values, lambda: picture_of(found, yardstick_of(found)))
+
+
+_WAYS = {"sr": _slices, "enhance": _voxels}
+
+Options = TypeVar("Options", bound=SharedOptions)
+
+
+def _parsed(job: str, kind: type[Options], options: Mapping[str, Any]) -> Options:
     try:
-        parsed = SrOptions(**options)
+        return kind(**options)
     except ValidationError as error:
         first = error.errors()[0]
-        raise InputError(f"option {'.'.join(map(str, first['loc']))}: {first['msg']}; see voxprior sr --help") from None
-    require_method(job, parsed)
-    volume, wrap = taken(image, affine, voxel_size)
-    require_scan(volume, parsed)
-    restored = restore_slices(volume, parsed, progress)
-    return _given(restored, sidecar("sr", restored, parsed, _certificate(restored)), wrap)
+        name = ".".join(map(str, first["loc"]))
+        raise InputError(f"option {name}: {first['msg']}; see voxprior {job} --help") from None
 
 
-def _certificate(restored: Restored) -> dict[str, Any]:
+def _certificate(operator: Mapping[str, Any], proof: tuple[float, list[float]], found: Estimate) -> dict[str, Any]:
     """Operator and residual, but no files to check."""
-    residual, per_slice = slice_residual(restored.geometry, restored.image.data, restored.measurement.data)
     return {
-        "operator": {"kind": "slices", **restored.geometry.to_dict()},
+        "operator": dict(operator),
         "input": None,
         "input_sha256": None,
         "output_sha256": None,
-        "residual": residual,
-        "residual_per_slice": per_slice,
-        "noise": restored.noise,
-        "noise_source": restored.noise_source,
+        "residual": proof[0],
+        "residual_per_slice": proof[1],
+        "noise": found.noise,
+        "noise_source": found.noise_source,
     }
 
 
-def _given(restored: Restored, values: Mapping[str, Any], wrap: Wrap) -> Restoration:
+def _given(done: _Done, wrap: Wrap) -> Restoration:
+    restored = done.restored
     bounds = restored.interval
     return Restoration(
         image=wrap(restored.image),
@@ -101,14 +146,9 @@ def _given(restored: Restored, values: Mapping[str, Any], wrap: Wrap) -> Restora
         invented=wrap(restored.invented),
         samples=tuple(wrap(sample) for sample in restored.samples),
         affine=restored.image.affine,
-        sidecar=values,
-        picture=lambda: _picture(restored),
+        sidecar=done.values,
+        picture=done.picture,
     )
-
-
-def _picture(restored: Restored) -> bytes:
-    measured, geometry = restored.measurement, restored.geometry
-    return preview(measured, geometry, cubic(measured, geometry), restored.image, restored.std)
 
 
 def taken(

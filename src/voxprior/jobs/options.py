@@ -21,14 +21,15 @@ class SharedOptions(BaseModel):
     for_method: ClassVar[tuple[str, ...]] = METHOD_OPTIONS
 
     method: str = Field(default=DEFAULT_METHOD, description="Restoration method; `voxprior info` lists the names.")
-    mode: Literal["mean", "sample"] | None = Field(
+    mode: Literal["mean", "sample", "one-step"] | None = Field(
         default=None,
-        description="What method voxprior gives: the mean estimate (its default), or posterior samples.",
+        description="What method voxprior gives: the mean estimate (its default), posterior samples, or (sr) samples "
+        "of one network call each.",
     )
     steps: int | None = Field(
-        default=None, ge=2, le=100_000, description="Network calls a sample; each method has its own default."
+        default=None, ge=1, le=100_000, description="Network calls a sample; each method has its own default."
     )
-    samples: int = Field(default=1, ge=1, le=64, description="Posterior samples to draw (mode sample).")
+    samples: int = Field(default=1, ge=1, le=64, description="Posterior samples to draw (modes sample, one-step).")
     seed: int = Field(default=0, ge=0, description="Seed of all randomness; same seed, same output.")
     weights: str | None = Field(default=None, description="Bundled name, a .safetensors file, or hf://OWNER/REPO/FILE.")
     precision: Literal["float32", "bf16"] = Field(default="float32", description="Number format of the network.")
@@ -96,6 +97,11 @@ class SliceOptions(SharedOptions):
     gap: float | None = Field(default=None, description="Gap between slices, mm, negative where they overlap.")
     profile: str = Field(default="box", description="Slice profile: box, gaussian, slr, or a text file of samples.")
     axis: str = Field(default="auto", description="Slice axis of the array: i, j or k; the coarsest by default.")
+
+
+class ImageOptions(SharedOptions):
+    """What holds for every scan that comes as an image."""
+
     noise: float | None = Field(
         default=None,
         ge=0,
@@ -112,10 +118,69 @@ class SliceOptions(SharedOptions):
     )
 
 
-class SrOptions(PlaneOptions, SliceOptions):
-    """Options of ``sr``; of two bases the last comes first in --help: slices matter to more people than TPDM."""
+class SlabOptions(SharedOptions):
+    """Options of jobs that OS-DDPM restores for."""
+
+    sampler: Literal["ancestral", "ddim", "heun"] | None = Field(
+        default=None, description="os-ddpm: with --steps, ancestral (the default), ddim or heun."
+    )
+    project: Literal["none", "exact"] | None = Field(
+        default=None, description="os-ddpm: none (the default, as published), or exact: onto the measured slices."
+    )
+    slab: int | None = Field(
+        default=None, ge=1, description="os-ddpm: fine slices of one network call; by default those of the weights."
+    )
+    overlap: int | None = Field(
+        default=None, ge=0, description="os-ddpm: fine slices that slabs share; half a slab by default."
+    )
+
+
+class SrOptions(SlabOptions, PlaneOptions, ImageOptions, SliceOptions):
+    """Options of ``sr``; of the bases the last comes first in --help: slices matter to more people than TPDM."""
+
+    for_method: ClassVar[tuple[str, ...]] = (*PlaneOptions.for_method, "sampler", "project", "slab", "overlap")
 
     steps: int = Field(default=20, ge=2, le=100_000, description="Network calls a sample (mode sample).")
+
+
+class CoarseOptions(SharedOptions):
+    """Which axes of a volume are coarse, and why."""
+
+    axes: str = Field(
+        default="auto",
+        description="Array axes to refine, such as ij: by default those at least 1.5 times coarser than the finest, "
+        "or, if there are none or just one, the two finest.",
+    )
+    factor: float = Field(
+        default=2.0, ge=1, le=16, allow_inf_nan=False, description="How many times finer; any number above 1."
+    )
+    degradation: Literal["box", "kspace", "1.5t"] = Field(
+        default="box",
+        description="What made them coarse: averages over voxels, the edge of k-space, or also a scanner of 1.5 T.",
+    )
+
+
+class EnhanceOptions(ImageOptions, CoarseOptions):
+    """Options of ``enhance``."""
+
+    for_method: ClassVar[tuple[str, ...]] = (*METHOD_OPTIONS, "planes", "network", "project", "table", "snapshots")
+
+    planes: Literal["one", "three"] | None = Field(
+        default=None, description="voxprior: slices of one direction (its default), or of three directions, combined."
+    )
+    network: Literal["planes", "volume"] | None = Field(
+        default=None, description="mri-sr: three networks of slices, combined (its default), or one of the volume."
+    )
+    project: Literal["off", "on"] | None = Field(
+        default=None,
+        description="mri-sr: end on the nearest image that explains the data; by default not, as published.",
+    )
+    table: int | None = Field(
+        default=None, ge=20, le=100_000, description="mri-sr: steps of the published process; 1000 by default."
+    )
+    snapshots: int | None = Field(
+        default=None, ge=1, description="Write a picture of the estimate every so many network calls."
+    )
 
 
 class GenerateOptions(PlaneOptions):

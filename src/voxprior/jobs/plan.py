@@ -1,49 +1,214 @@
-"""What a restoration will need, predicted from the size of its output before anything is computed."""
+"""What a run will need, predicted from its size before anything is computed: the one place that predicts."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 from voxprior import registry
-from voxprior.jobs.options import DEFAULT_METHOD, SrOptions
-from voxprior.volume import SliceGeometry
+from voxprior.jobs.options import SharedOptions
+from voxprior.operators.base import Compose, Measurement
+from voxprior.operators.tomography import Tomography
+from voxprior.priors.portion import FORWARD_BYTES, GRADIENT_BYTES, VOXELS_AT_ONCE, largest_call, voxels_at_once
 
-MULTIPLY_ADDS_A_SECOND = 25e9
-"""Of the network on two processor cores, measured; a graphics processor is many times faster."""
-BYTES_BASE = 640 * 2**20
-"""Of the program with its libraries and one network call."""
-BYTES_A_VOXEL = 36
-"""Of the volumes that are held at once: measurement, image, maps and what is being written."""
-BYTES_A_SAMPLE_VOXEL = 8
-PLANES = 2
-"""Passes over the volume of the mean estimate, one a plane that holds the slice axis."""
-BASELINE_SECONDS_A_VOXEL = 3e-8
+MEGABYTE = 2**20
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large a run is.
+
+    ``shape``: of the image that is restored in one piece; ``count``: how many, one after the other. ``data``: measured
+    numbers of all. ``held``: numbers of the operator of a piece: coil sensitivities, or pixels of a slice times views.
+    """
+
+    shape: tuple[int, ...]
+    count: int = 1
+    data: int = 0
+    held: int = 0
+
+    @property
+    def voxels(self) -> int:
+        """Of all images."""
+        return self.count * math.prod(self.shape)
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a run works: its settings as far as memory and time depend on them. ``memory``: megabytes of a call."""
+
+    job: str
+    method: str
+    mode: str | None
+    steps: int = 0
+    samples: int = 1
+    memory: int | None = None
+    weights: str | None = None
+
+
+class Row(NamedTuple):
+    """What a way of working takes.
+
+    Peak memory of the process, bytes: ``base``, and for each voxel of the image, voxel of a sample, measured number,
+    number of the operator, and slice voxel of the largest network call. Work, in multiply-adds of a bare convolution:
+    for each multiply-add of the network, for each voxel once, and for each voxel and unit of the operator in each
+    call. ``calls``: of the network for each step of a sample, for each step, and once. ``tile``: bytes that a slice
+    voxel of a call counts in ``--memory``; 0: calls cannot be made smaller.
+    """
+
+    base: float
+    voxel: float = 0.0
+    sample: float = 0.0
+    datum: float = 0.0
+    held: float = 0.0
+    call: float = 0.0
+    network: float = 0.0
+    once: float = 0.0
+    product: float = 0.0
+    calls: tuple[int, int, int] = (0, 0, 0)
+    tile: int = 0
+
+
+TABLE: dict[tuple[str, str, str | None], Row] = {
+    ("sr", "voxprior", "mean"): Row(0, calls=(0, 0, 2), tile=FORWARD_BYTES),
+    ("sr", "voxprior", "sample"): Row(0, calls=(1, 0, 2), tile=FORWARD_BYTES),
+    ("sr", "nearest", None): Row(0),
+    ("sr", "linear", None): Row(0),
+    ("sr", "cubic", None): Row(0),
+    ("sr", "cubic-projected", None): Row(0),
+    ("sr", "tpdm", None): Row(0, calls=(2, 0, 0), tile=GRADIENT_BYTES),
+    ("recon", "voxprior", "mean"): Row(0, calls=(0, 1, 0)),
+    ("recon", "voxprior", "sample"): Row(0, calls=(1, 0, 1)),
+    ("recon", "tpdm", None): Row(0, calls=(2, 0, 0), tile=GRADIENT_BYTES),
+    ("recon", "hfs-sde", None): Row(0, calls=(2, 0, 0)),
+    ("recon", "ve-sde", None): Row(0, calls=(2, 0, 0)),
+    ("recon", "vp-sde", None): Row(0, calls=(2, 0, 0)),
+    ("recon", "zero-filled", None): Row(0),
+    ("recon", "sense", None): Row(0),
+    ("recon", "tv", None): Row(0),
+    ("ct", "voxprior", "mean"): Row(0, calls=(0, 1, 0), tile=GRADIENT_BYTES),
+    ("ct", "voxprior", "sample"): Row(0, calls=(1, 1, 1), tile=GRADIENT_BYTES),
+    ("ct", "tpdm", None): Row(0, calls=(2, 0, 0), tile=GRADIENT_BYTES),
+    ("ct", "fbp", None): Row(0),
+    ("ct", "cgls", None): Row(0),
+    ("ct", "tv", None): Row(0),
+    ("generate", "voxprior", None): Row(0, calls=(1, 0, 0), tile=FORWARD_BYTES),
+    ("generate", "tpdm", None): Row(0, calls=(2, 0, 0), tile=GRADIENT_BYTES),
+}
+"""Job, method and mode to what it takes; ``python benchmarks/memory.py`` measures these rows and prints them."""
+
+
+class Counts(NamedTuple):
+    """What the coefficients of a :class:`Row` are for, in their order: five of memory, three of work."""
+
+    voxels: int
+    sampled: int
+    data: int
+    held: int
+    call: int
+    network: float
+    once: int
+    products: int
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Predicted peak memory, bytes, and time of the restoration alone, seconds, for ``voxels`` of output."""
+    """What a run of ``voxels`` of output will need.
+
+    ``memory``: peak of the process, bytes; ``base`` of it are the program, and ``network`` one network call of ``call``
+    slice voxels. ``work``: in multiply-adds of a bare convolution.
+    """
 
     voxels: int
     memory: int
-    seconds: float
+    base: int
+    network: int
+    call: int
+    work: float
 
 
-def plan(geometry: SliceGeometry, shape: tuple[int, int, int], options: SrOptions) -> Plan:
-    """What restoring slices of array ``shape`` by ``options`` will need, on two cores."""
-    voxels = geometry.fine_count
-    for axis, count in enumerate(shape):
-        voxels *= 1 if axis == geometry.axis else count
-    sampled = options.samples if options.mode == "sample" else 0
-    memory = BYTES_BASE + voxels * (BYTES_A_VOXEL + BYTES_A_SAMPLE_VOXEL * sampled)
-    if options.method != DEFAULT_METHOD:
-        return Plan(voxels, memory, voxels * BASELINE_SECONDS_A_VOXEL)
-    passes = PLANES if options.mode != "sample" else options.steps * options.samples
-    return Plan(voxels, memory, passes * voxels * _multiply_adds() / MULTIPLY_ADDS_A_SECOND)
+def size_of(measurement: Measurement, parts: int = 1) -> Size:
+    """The size of a run over ``parts`` such measurements, one after the other."""
+    operator: Any = measurement.operator
+    if isinstance(operator, Compose):
+        operator = operator.outer
+    held = 0
+    if isinstance(operator, Tomography):
+        held = math.prod(operator.geometry.shape) * operator.geometry.views
+    elif getattr(operator, "maps", None) is not None:
+        held = operator.maps.numel()
+    shape = getattr(operator, "shape", None)
+    if shape is None:
+        shape = operator.adjoint(measurement.y).shape[1:]
+    return Size(tuple(shape), parts, parts * measurement.y.numel(), held)
 
 
-def _multiply_adds() -> float:
-    """Of the bundled weights, a voxel and plane; read from their card."""
-    cards = [json.loads((registry.WEIGHTS / f"{name}.json").read_bytes()) for name in registry.weight_names()]
-    return max((float(card.get("multiply_adds_per_voxel_and_plane", 0)) for card in cards), default=0.0)
+def way(job: str, options: SharedOptions, values: Any) -> Way:
+    """The way of ``options`` whose resolved settings of the method are ``values``."""
+    mode = getattr(values, "mode", None)
+    drawn = getattr(values, "samples", 0) if mode != "mean" else 0
+    numbers = getattr(values, "steps", 0), drawn, getattr(values, "memory", None)
+    return Way(job, options.method, mode, *numbers, getattr(values, "weights", None))
+
+
+def predict(how: Way, size: Size) -> Plan | None:
+    """What a run will need; None for a way that was never measured."""
+    row = TABLE.get((how.job, how.method, how.mode))
+    if row is None:
+        return None
+    c = counts(how, size, row)
+    memory = row.base + sum(a * b for a, b in zip(row[1:6], c[:5], strict=True))
+    work = sum(a * b for a, b in zip(row[6:9], c[5:], strict=True))
+    return Plan(size.voxels, round(memory), round(row.base), round(row.call * c.call), c.call, work)
+
+
+def counts(how: Way, size: Size, row: Row) -> Counts:
+    """The numbers that memory and work are proportional to."""
+    each, shared, once = row.calls
+    calls = how.steps * (each * how.samples + shared) + (once if how.samples <= 1 else 0)
+    card = _card(how)
+    nominal = float(card.get("multiply_adds_per_voxel_and_plane", 0.0))
+    call = _call(size, card, voxels_at_once(how.memory, row.tile) if row.tile else 1) if any(row.calls) else 0
+    return Counts(
+        voxels=size.voxels,
+        sampled=size.voxels * how.samples,
+        data=size.data,
+        held=size.held,
+        call=call,
+        network=calls * size.voxels * nominal,
+        once=size.voxels,
+        products=max(calls, 1) * size.count * size.held,
+    )
+
+
+def smaller(how: Way, size: Size, memory: int) -> Way | None:
+    """The same with network calls of ``memory`` megabytes, or None where that makes none of them smaller."""
+    row = TABLE.get((how.job, how.method, how.mode))
+    if row is None or row.tile == 0:
+        return None
+    fewer = replace(how, memory=memory)
+    return fewer if counts(fewer, size, row).call < counts(how, size, row).call else None
+
+
+def megabytes(how: Way, voxels: float | None = None) -> int:
+    """What ``--memory`` would say for network calls of ``voxels`` slice voxels, or of as many as ``how`` has."""
+    tile = TABLE[how.job, how.method, how.mode].tile
+    if voxels is None:
+        return VOXELS_AT_ONCE * tile // MEGABYTE if how.memory is None else how.memory
+    return max(0, int(voxels * tile / MEGABYTE))
+
+
+def _call(size: Size, card: Mapping[str, Any], at_once: int) -> int:
+    """Slice voxels of the largest network call."""
+    config = card.get("config", {})
+    slab, parts = config.get("slab", 2), config.get("slab") == 2 and config.get("halo") == 0
+    return largest_call(size.shape if len(size.shape) == 3 else (1, *size.shape), slab, parts, at_once)
+
+
+def _card(how: Way) -> Mapping[str, Any]:
+    """Of the weights, where they are in the package; else of those that the method has by default."""
+    by_default = registry.DEFAULT_WEIGHTS.get(how.job, {}).get(how.method)
+    name = how.weights if how.weights in registry.weight_names() else by_default
+    return {} if name is None else registry.weights_table()[name].card

@@ -60,15 +60,16 @@ def reconstruct_slice(
     affine: NDArray[np.float64] | None = None,
     progress: Progress | None = None,
     part: int = 0,
+    parts: int = 1,
 ) -> Reconstructed:
     """Reconstruct a slice (y, x), or a volume (z, y, x) that was measured in one piece.
 
-    ``affine``: index (x, y, z) to mm, or None: 1 mm voxels. ``part``: number of the slice. Raises :class:`InputError`
-    for options that do not belong together.
+    ``affine``: index (x, y, z) to mm, or None: 1 mm voxels. ``part``: number of the slice among ``parts``. Raises
+    :class:`InputError` for options that do not belong together, and where memory is too small.
     """
     place = image_place(affine) if acquired.mask.keep.ndim == 3 else None
     measurement = Measurement(_operator(acquired), _data(acquired), acquired.noise, place)
-    return _with_maps(acquired, run_method("recon", measurement, options, progress, part))
+    return _with_maps(acquired, run_method("recon", measurement, options, progress, part, parts=parts))
 
 
 def reconstruct_stack(

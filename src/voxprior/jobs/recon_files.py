@@ -120,7 +120,7 @@ def _reconstruct(prepared: Prepared, held: ArraysWriter, progress: Progress | No
             return stack
         for index, (acquired, data, absent) in enumerate(measured):
             part = part_of(progress, index, kspace.slices)
-            stack.add(reconstruct_slice(acquired, options, kspace.affine, part, index), data, absent)
+            stack.add(reconstruct_slice(acquired, options, kspace.affine, part, index, kspace.slices), data, absent)
     return stack
 
 

@@ -86,7 +86,8 @@ def reconstruct(
     else:
         parts = [part_of(progress, index, file.slices) for index in range(file.slices)]
         slices = enumerate(zip(acquired, parts, strict=True))
-        found = [reconstruct_slice(one, settings, file.affine, part, index) for index, (one, part) in slices]
+        count = file.slices
+        found = [reconstruct_slice(one, settings, file.affine, part, index, count) for index, (one, part) in slices]
     for one, (_, data, absent) in zip(found, measured, strict=True):
         stack.add(one, data, absent)
     return _given(stack, [one.maps for one in acquired], settings, _wrapper(kspace))

@@ -12,6 +12,7 @@ from voxprior.volume import Volume
 
 if TYPE_CHECKING:
     from voxprior.jobs.ct import Reconstructed
+    from voxprior.jobs.enhance import Enhanced
     from voxprior.jobs.sr import Restored
     from voxprior.report.scene import Colours, Scene
 
@@ -33,6 +34,22 @@ def slices_scene(restored: Restored, cubic: Volume, truth: Volume | None, residu
         PROFILE.format("slices as steps"): edge_profile(images, restored.std, restored.geometry.axis),
         RESIDUAL.format("slice"): residual_bars(residuals, "slice"),
     }
+    maps: dict[str, tuple[Volume | None, Colours]]
+    maps = {"uncertainty": (restored.std, "spread"), "invented": (restored.invented, "signed")}
+    return volumes_scene(images, maps, None, figures)
+
+
+def voxels_scene(restored: Enhanced, cubic: Volume, truth: Volume | None, residuals: Sequence[float] | None) -> Scene:
+    """Coarse voxels: measured, cubic, the truth if there is one, restored; std and what the data do not determine."""
+    from voxprior.report.figures import edge_profile, residual_bars
+    from voxprior.report.scene import volumes_scene
+
+    images = {"measured": restored.measurement, "cubic": cubic}
+    images |= {} if truth is None else {"truth": truth}
+    images["restored"] = restored.image
+    figures = {PROFILE.format("voxels as steps"): edge_profile(images, restored.std, restored.axes[0].axis)}
+    if residuals is not None:
+        figures[RESIDUAL.format("slice")] = residual_bars(residuals, "slice")
     maps: dict[str, tuple[Volume | None, Colours]]
     maps = {"uncertainty": (restored.std, "spread"), "invented": (restored.invented, "signed")}
     return volumes_scene(images, maps, None, figures)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voxprior.errors import InputError
-from voxprior.jobs.options import DEFAULT_METHOD, SrOptions
+from voxprior.jobs.options import DEFAULT_METHOD, ImageOptions, SrOptions
 from voxprior.volume import Volume
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ CONTENT = 1e-4
 """Least part of the voxels that differ from the commonest value."""
 
 
-def require_scan(volume: Volume, options: SrOptions) -> None:
+def require_scan(volume: Volume, options: ImageOptions) -> None:
     """Raise :class:`InputError` for a label map and for a volume that is all but empty, unless ``force_input``."""
     if options.force_input:
         return
@@ -75,7 +75,9 @@ def unfamiliar(measurement: Measurement, options: SrOptions) -> tuple[dict[str, 
     from voxprior.priors.familiarity import familiar_of, figures, outside, score
     from voxprior.priors.weights import DEFAULT
 
-    weights = voxprior.shelf(DEFAULT if options.weights is None else options.weights, find_device(options.device))
+    # A student of one step is asked for no error of denoising: the slice prior, of the same subjects, answers for it.
+    own = options.weights is not None and options.mode != "one-step"
+    weights = voxprior.shelf(str(options.weights) if own else DEFAULT, find_device(options.device))
     known = familiar_of(weights.card)
     if known is None:
         return {}, ()

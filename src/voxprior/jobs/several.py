@@ -25,13 +25,12 @@ from voxprior.jobs.slices import understand
 from voxprior.jobs.sr import Restored, restore_slices
 from voxprior.methods.result import Progress
 from voxprior.methods.several import CALLS, Estimate, fuse, refine
-from voxprior.methods.voxprior import BYTES_A_VOXEL
 from voxprior.operators import base
 from voxprior.operators.base import Measurement, null_space
 from voxprior.operators.placement import Grid, Stack
 from voxprior.operators.tilted import operator_of
-from voxprior.priors.bound import VOXELS_AT_ONCE
 from voxprior.priors.intensity import BACKGROUND, intensity_scale
+from voxprior.priors.portion import FORWARD_BYTES, voxels_at_once
 from voxprior.priors.weights import DEFAULT, load
 from voxprior.volume import Volume, fine_affine
 
@@ -144,7 +143,7 @@ def _joined(
         if options.method == DEFAULT_METHOD and measurement.affine is not None:
             weights = load(DEFAULT if options.weights is None else options.weights)
             device = find_device(options.device)
-            voxels = VOXELS_AT_ONCE if options.memory is None else options.memory * 2**20 // BYTES_A_VOXEL
+            voxels = voxels_at_once(options.memory, FORWARD_BYTES)
             scale = intensity_scale(alone[0].measurement.data)
             there = Measurement(measurement.operator, measurement.y.to(device), measurement.sigma)
             x = refine(

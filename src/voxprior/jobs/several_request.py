@@ -53,8 +53,8 @@ def prepare(request: SeveralRequest) -> Prepared:
     require_method("sr", options)
     require_report_name(request.report)
     image_suffix(target)
-    if options.mode == "sample":
-        raise InputError("--mode sample takes one scan; several together give their mean, leave --mode out")
+    if options.mode not in (None, "mean"):
+        raise InputError(f"--mode {options.mode} takes one scan; several together give their mean, leave --mode out")
     if options.strength != 1:
         raise InputError("--strength takes one scan; leave it out with several")
     if len(request.sources) > ATMOST:

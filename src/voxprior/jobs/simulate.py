@@ -74,9 +74,13 @@ def simulate(fine: Volume, options: SrOptions, factor: float | None = None) -> S
 
 def compare(restored: Restored, truth: Volume, method: str) -> Mapping[str, Any]:
     """PSNR (dB; whole volume, foreground) and 3-D SSIM of ``method`` and of cubic interpolation against ``truth``."""
+    return figures_of({"cubic": cubic(restored.measurement, restored.geometry), method: restored.image}, truth)
+
+
+def figures_of(images: Mapping[str, Volume], truth: Volume) -> Mapping[str, Any]:
+    """PSNR (dB; whole volume, foreground) and 3-D SSIM of ``images``, by name, against ``truth``."""
     reach = data_range(truth.data)
     head = foreground(truth.data)
-    images = {"cubic": cubic(restored.measurement, restored.geometry), method: restored.image}
     figures = {}
     for name, image in images.items():
         figures[name] = {

@@ -5,12 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from voxprior.io.certificate import slice_certificate
-from voxprior.io.dicom import Derivation, write_dicom
-from voxprior.io.dicom.reading import read_written
 from voxprior.io.outputs import write_json
 from voxprior.io.scans import input_names
 from voxprior.jobs.cubic import cubic
-from voxprior.jobs.dicom_files import PREVIEW, SIDECAR, publish_series, write_series
+from voxprior.jobs.dicom_files import PREVIEW, SIDECAR, publish_series, simulated_series, write_series
 from voxprior.jobs.files import Written
 from voxprior.jobs.scenes import slices_scene
 from voxprior.jobs.sidecar import sidecar
@@ -19,7 +17,6 @@ from voxprior.jobs.sr import Restored, restore_slices
 from voxprior.jobs.sr_request import Frame, Prepared
 from voxprior.methods.result import Progress
 from voxprior.report.preview import preview
-from voxprior.volume import Volume
 
 
 def run_dicom(prepared: Prepared, progress: Progress | None = None) -> list[Written]:
@@ -33,7 +30,7 @@ def _restore(prepared: Prepared, frame: Frame, folder: Path, progress: Progress 
     volume = frame.volume
     if frame.measured is not None:
         source = folder / frame.measured.name
-        volume = _measured(frame, source)
+        volume = simulated_series(source, volume, "Thick slices simulated from the series", frame.options.thickness)
         names.append(frame.measured.name)
     restored = restore_slices(volume, frame.options, progress)
     image, made = write_series(request, folder, restored, volume, _description(restored, frame), restored.notes)
@@ -53,15 +50,6 @@ def _restore(prepared: Prepared, frame: Frame, folder: Path, progress: Progress 
     if request.report is not None:
         scene = slices_scene(restored, yardstick, frame.truth, certificate["residual_per_slice"])
     return Written(request.target, values, picture, scene)
-
-
-def _measured(frame: Frame, folder: Path) -> Volume:
-    """The simulated slices as they are stored: a series of their own, and what is restored."""
-    folder.mkdir()
-    thickness = frame.options.thickness
-    derivation = Derivation("Thick slices simulated from the series", label="simulated", number=9, thickness=thickness)
-    write_dicom(folder, frame.volume, frame.volume, derivation)
-    return read_written(folder)
 
 
 def _description(restored: Restored, frame: Frame) -> str:

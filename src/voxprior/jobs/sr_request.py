@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from voxprior.errors import InputError
 from voxprior.io.dicom import is_dicom
 from voxprior.io.names import shown
-from voxprior.io.outputs import sibling, sidecar_path
+from voxprior.io.outputs import sibling
 from voxprior.io.scans import read_scans
+from voxprior.jobs.frames import frame_targets, outputs_of
 from voxprior.jobs.npy import read_slices, slice_files
-from voxprior.jobs.options import DEFAULT_METHOD, SrOptions, require_method
+from voxprior.jobs.options import SrOptions, require_method
 from voxprior.jobs.request import Request, require_outputs, require_report_name, require_source, require_target
 from voxprior.jobs.sense import require_scan
 from voxprior.jobs.simulate import simulate
@@ -62,28 +62,11 @@ def prepare(request: SrRequest) -> Prepared:
         require_outputs(request, inputs, outputs_of(request, request.target))
     given = request.source, request.frames, request.dicom.series
     volumes = [read_slices(request.source)] if slices else read_scans(*given)
-    targets = _frame_targets(request.target, volumes, request.dicom.dicom)
+    targets = frame_targets(request.target, volumes, request.dicom.dicom)
     if request.frames is not None:
         require_outputs(request, inputs, [path for target in targets for path in outputs_of(request, target)])
     frames = [_frame(request, *pair) for pair in zip(volumes, targets, strict=True)]
     return Prepared(request, inputs, tuple(frames))
-
-
-def outputs_of(request: SrRequest, target: Path) -> list[Path]:
-    """Every file that a restoration to ``target`` may write; a DICOM folder is checked as a whole."""
-    if request.dicom.dicom:
-        return []
-    tags = ["std", "interval", "invented"]
-    if request.options.mode == "sample" or request.options.method != DEFAULT_METHOD:
-        tags += [f"sample-{k + 1:02d}" for k in range(request.options.samples)]
-    if request.simulate:
-        tags.append("input")
-    return [
-        target,
-        sidecar_path(target),
-        sibling(target, "preview", ".png"),
-        *(sibling(target, t) for t in tags),
-    ]
 
 
 def _require_sense(request: SrRequest) -> None:
@@ -95,15 +78,6 @@ def _require_sense(request: SrRequest) -> None:
     if request.source.is_dir() and not request.simulate and not is_dicom(request.source):
         raise InputError(f"{shown(request.source)}: a folder; name an image, or --simulate with .npy slices")
     require_target(request)
-
-
-def _frame_targets(target: Path, volumes: Sequence[Volume], dicom: bool) -> list[Path]:
-    """``target`` itself for one frame, ``target_frame-03`` and so on for several."""
-    if len(volumes) == 1:
-        return [target]
-    if dicom:
-        raise InputError(f"--dicom writes one volume; choose one of the {len(volumes)} frames with --frames")
-    return [sibling(target, f"frame-{volume.header['frame']:02d}") for volume in volumes]
 
 
 def _frame(request: SrRequest, volume: Volume, target: Path) -> Frame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -18,8 +19,26 @@ from voxprior.operators.base import Measurement
 Bounds = tuple[Tensor, Tensor]
 
 
-def mixed(result: Result, measurement: Measurement, strength: float) -> tuple[Result, Bounds | None]:
+def projected_cubic(measurement: Measurement) -> Tensor:
+    """Cubic interpolation of what was measured, and the nearest image that explains it, (*space)."""
+    with torch.no_grad():
+        return consistent(plain_cubic(measurement)[None], measurement)[0]
+
+
+def plain_cubic(measurement: Measurement) -> Tensor:
+    """Cubic interpolation of what was measured, (*space)."""
+    return cubic(measurement, NoOptions(), SeededNoise(0)).mean
+
+
+def mixed(
+    result: Result,
+    measurement: Measurement,
+    strength: float,
+    begin: Callable[[Measurement], Tensor] = projected_cubic,
+) -> tuple[Result, Bounds | None]:
     """``c + strength (x - c)`` for the mean and every sample x of ``result``, c cubic on the data, and its interval.
+
+    ``begin`` makes c; where a measurement is not linear it is cubic alone, and what is said of the fit does not hold.
 
     Both ends explain the measurement, and ``|A x - y|`` is convex: between them it is never above the larger. Of the
     frequencies above the slices' own, the energy of what is added grows as strength^2, and that of the image is convex:
@@ -31,7 +50,7 @@ def mixed(result: Result, measurement: Measurement, strength: float) -> tuple[Re
     bounds = interval(result.mean, result.std, result.samples)
     if strength == 1:
         return result, bounds
-    start = projected_cubic(measurement).to(result.mean)
+    start = begin(measurement).to(result.mean)
     mean = start + strength * (result.mean - start)
     left_out = (result.mean - mean).abs()
     if bounds is not None:
@@ -50,10 +69,3 @@ def mixed(result: Result, measurement: Measurement, strength: float) -> tuple[Re
         },
     )
     return shown, bounds
-
-
-def projected_cubic(measurement: Measurement) -> Tensor:
-    """Cubic interpolation of slices, and the nearest image that explains them, (*space)."""
-    start = cubic(measurement, NoOptions(), SeededNoise(0)).mean
-    with torch.no_grad():
-        return consistent(start[None], measurement)[0]

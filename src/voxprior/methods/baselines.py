@@ -1,4 +1,4 @@
-"""What any tool could do without a prior: interpolation between slices at their right places."""
+"""What any tool could do without a prior: interpolation between slices, or coarse voxels, at their right places."""
 
 from __future__ import annotations
 
@@ -25,8 +25,9 @@ class NoOptions(BaseModel):
 
 @dataclass(frozen=True)
 class Interpolation:
-    """Spline of ``order`` through the slice centres, read at the fine centres; the outer slices are held at
-    the ends.
+    """Spline of ``order`` through the slice centres, read at the fine centres; the outer slices are held at the ends.
+
+    Of a volume that is coarse along several axes, along one after the other: cubic along two is bicubic.
     """
 
     name: str
@@ -37,10 +38,11 @@ class Interpolation:
     def __call__(self, measurement: Measurement, options: Any, rng: Noise, progress: Progress | None = None) -> Result:
         """Interpolate ``measurement.y`` (1, i, j, k) to the fine grid, in its units; nothing is random.
 
-        Raises :class:`InputError` when the operator is not a stack of slices along one axis.
+        Raises :class:`InputError` when the operator is not a stack of slices, nor coarse along known axes.
         """
-        slices = slice_stack(measurement, self.name)
-        mean = along(measurement.y, interpolation_matrix(slices, self.order), slices.axis)
+        mean = measurement.y
+        for g in coarse_axes(measurement, self.name):
+            mean = along(mean, interpolation_matrix(g, self.order), g.axis)
         if progress is not None:
             progress(1, 1)
         return Result(mean[0].contiguous())
@@ -62,15 +64,15 @@ class Projected:
             return Result(measurement.operator.prox(start[None], measurement.y, 0.0)[0].contiguous())
 
 
-def slice_stack(measurement: Measurement, name: str) -> SliceGeometry:
-    """The geometry of one stack of slices; raises :class:`InputError` for any other measurement."""
+def coarse_axes(measurement: Measurement, name: str) -> tuple[SliceGeometry, ...]:
+    """What is coarse in one measured volume, an axis each; raises :class:`InputError` for any other measurement."""
     operator = measurement.operator
-    slices = operator.slices if isinstance(operator, Separable) else None
-    if not isinstance(operator, Separable) or slices is None or set(operator.matrices) != {slices.axis}:
-        raise InputError(f"--method {name} needs slices along one axis; choose another method for this job")
+    axes = operator.axes if isinstance(operator, Separable) else ()
+    if not isinstance(operator, Separable) or not axes or [g.axis for g in axes] != list(operator.matrices):
+        raise InputError(f"--method {name} needs slices, or known coarse axes; choose another method for this job")
     if measurement.y.shape[0] != 1:
         raise InputError(f"--method {name} takes one scan, not {measurement.y.shape[0]}; restore them one by one")
-    return slices
+    return axes
 
 
 _UNSER = "Unser, Splines: a perfect fit for signal and image processing, IEEE Signal Processing Magazine, 1999"

@@ -22,9 +22,9 @@ from voxprior.methods.tomography import UNKNOWN_NOISE, TvSettings, projections, 
 from voxprior.methods.walks import WalkSettings, draw, precision
 from voxprior.operators.base import Measurement
 from voxprior.operators.tomography import Tomography
-from voxprior.priors.bound import VOXELS_AT_ONCE
 from voxprior.priors.denoiser import SlicePrior
 from voxprior.priors.plain import Single, deviation, is_complex, unconditional
+from voxprior.priors.portion import GRADIENT_BYTES, voxels_at_once
 from voxprior.priors.weights import Shelf
 
 WEIGHTS = "thorax-ct"
@@ -40,8 +40,6 @@ INNER_ITERATIONS = 32
 """Of conjugate gradients, from where they ended before, in each proximal point."""
 START = TvSettings()
 """Of the total variation that the walk starts from."""
-BYTES_A_VOXEL = 1200
-"""Memory of a network call for each slice voxel of it."""
 
 
 class Settings(WalkSettings):
@@ -65,7 +63,7 @@ class Ct:
     citation = "Voxprior: this package."
 
     def __init__(self) -> None:
-        self._weights = Shelf()
+        self._weights = Shelf(SlicePrior)
 
     def __call__(
         self, measurement: Measurement, options: Any, rng: Noise, progress: Progress | None = None
@@ -94,7 +92,7 @@ class Problem:
     ) -> None:
         self.scale = options.mu_water
         axis, shape, affine = operator.axis, operator.shape, measurement.affine
-        voxels = VOXELS_AT_ONCE if options.memory is None else options.memory * 2**20 // BYTES_A_VOXEL
+        voxels = voxels_at_once(options.memory, GRADIENT_BYTES)
         denoise: Denoiser
         spread: Denoiser
         if axis is None:

@@ -15,15 +15,14 @@ from voxprior.methods.planes import normals
 from voxprior.methods.result import Progress, Result
 from voxprior.methods.walks import draw
 from voxprior.operators.base import Measurement
-from voxprior.priors.bound import VOXELS_AT_ONCE
+from voxprior.priors.denoiser import SlicePrior
 from voxprior.priors.plain import unconditional
+from voxprior.priors.portion import FORWARD_BYTES, voxels_at_once
 from voxprior.priors.weights import DEFAULT, Shelf
 
 FIRST_SIGMA, LAST_SIGMA = 200.0, 0.01
 """First noise level, and the last before zero, on the priors' scale. How bright a volume is as a whole is decided far
 above the trained levels, whose label is held there: from the highest of them volumes come out nearly black."""
-BYTES_A_VOXEL = 600
-"""Memory of one slice voxel of a network call."""
 
 
 class Settings(BaseModel):
@@ -51,7 +50,7 @@ class Generate:
     citation = "Voxprior: this package."
 
     def __init__(self) -> None:
-        self._weights = Shelf()
+        self._weights = Shelf(SlicePrior)
 
     def __call__(
         self, measurement: Measurement, options: Any, rng: Noise, progress: Progress | None = None
@@ -59,7 +58,7 @@ class Generate:
         """Volumes on the grid of ``measurement``, whose data are not looked at."""
         weights = self._weights(options.weights, options.device)
         like = torch.zeros_like(measurement.operator.adjoint(measurement.y.to(options.device)))
-        voxels = VOXELS_AT_ONCE if options.memory is None else options.memory * 2**20 // BYTES_A_VOXEL
+        voxels = voxels_at_once(options.memory, FORWARD_BYTES)
         priors = [
             unconditional(weights.prior, tuple(like.shape[1:]), axis, measurement.affine, voxels=voxels)
             for axis in normals(measurement.affine).values()

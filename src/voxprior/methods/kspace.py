@@ -54,7 +54,7 @@ class Kspace:
     citation = "Voxprior: this package."
 
     def __init__(self) -> None:
-        self._weights = Shelf()
+        self._weights = Shelf(SlicePrior)
 
     def __call__(
         self, measurement: Measurement, options: Any, rng: Noise, progress: Progress | None = None

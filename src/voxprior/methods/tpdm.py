@@ -34,9 +34,10 @@ from voxprior.operators.fourier import Fourier, RealImage
 from voxprior.operators.norm import axis_of_slices, largest_singular_value
 from voxprior.operators.separable import Separable
 from voxprior.operators.tomography import Tomography
-from voxprior.priors.bound import VOXELS_AT_ONCE
+from voxprior.priors.denoiser import SlicePrior
 from voxprior.priors.intensity import intensity_scale
 from voxprior.priors.plain import is_complex, unconditional
+from voxprior.priors.portion import GRADIENT_BYTES, voxels_at_once
 from voxprior.priors.weights import DEFAULT, Weights, load
 
 SIGMA_MIN, SIGMA_MAX = 0.01, 378.0
@@ -57,8 +58,6 @@ TOMOGRAPHY_WEIGHTS = "thorax-ct"
 """Weights for X-ray views, unless said otherwise: of attenuation in multiples of water's."""
 PLANES = -2
 """Row number of the noise that seeds the draw of the planes."""
-BYTES_A_VOXEL = 1200
-"""Memory of one slice voxel of a network call with its gradient."""
 
 Prior = Callable[[tuple[int, ...], int], Denoiser]
 """(shape of the volume, array axis normal to the slices) to a denoiser of volumes with intensities in 0..1."""
@@ -219,7 +218,7 @@ class Tpdm:
 
     def __init__(self, prior: Prior | None = None) -> None:
         self._prior = prior
-        self._loaded: dict[tuple[str, str], Weights] = {}
+        self._loaded: dict[tuple[str, str], Weights[SlicePrior]] = {}
 
     def __call__(
         self, measurement: Measurement, options: Any, rng: Noise, progress: Progress | None = None
@@ -258,7 +257,7 @@ class Tpdm:
             snapshots=shots,
         )
 
-    def _weights(self, options: Settings, problem: Problem) -> Weights:
+    def _weights(self, options: Settings, problem: Problem) -> Weights[SlicePrior]:
         """Weights, read once for a batch of scans; by default those for the kind of image."""
         complex_images = problem.like.is_complex()
         real = TOMOGRAPHY_WEIGHTS if isinstance(problem.measurement.operator, Tomography) else DEFAULT
@@ -272,12 +271,12 @@ class Tpdm:
             raise InputError(f"weights {name} are of {kinds[0]} slices, and the image is {kinds[1]}; give others")
         return found
 
-    def _plane(self, problem: Problem, axis: int, weights: Weights | None, options: Settings) -> Denoiser:
+    def _plane(self, problem: Problem, axis: int, weights: Weights[SlicePrior] | None, options: Settings) -> Denoiser:
         shape = tuple(problem.like.shape[1:])
         if weights is None:
             assert self._prior is not None
             return self._prior(shape, axis)
-        voxels = VOXELS_AT_ONCE if options.memory is None else options.memory * 2**20 // BYTES_A_VOXEL
+        voxels = voxels_at_once(options.memory, GRADIENT_BYTES)
         return unconditional(weights.prior, shape, axis, problem.measurement.affine, voxels=voxels)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
+import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
@@ -16,32 +17,37 @@ from voxprior.methods.result import Progress, Result
 from voxprior.methods.walks import draw, precision
 from voxprior.operators.base import Measurement
 from voxprior.operators.separable import EXACT_CONDITION, Separable
-from voxprior.priors.bound import VOXELS_AT_ONCE, BoundPrior
-from voxprior.priors.weights import DEFAULT, Shelf
+from voxprior.priors.bound import BoundPrior
+from voxprior.priors.denoiser import SlicePrior
+from voxprior.priors.portion import FORWARD_BYTES, voxels_at_once
+from voxprior.priors.student import DEFAULT as STUDENT
+from voxprior.priors.student import student_of
+from voxprior.priors.volume import VolumePrior
+from voxprior.priors.volume_bound import BoundVolume
+from voxprior.priors.weights import DEFAULT, Shelf, Weights
 
 WARM_START = 10.0
 """First noise level of a run, in units of the expected error of the interpolated measurement."""
 LAST_SIGMA = 0.05
 """Last noise level before zero, in the same units."""
-BYTES_A_VOXEL = 600
-"""Memory of one slice voxel of a network call, measured on a 170 x 200 x 140 volume."""
 
 
 class Settings(BaseModel):
     """Settings of the method.
 
-    ``mode``: ``mean`` (one pass a plane) or ``sample`` (posterior samples of ``steps`` calls each). ``samples``: how
-    many. ``memory``: megabytes for one network call. ``weights``: bundled name, file or ``hf://``. ``snapshots``: keep
-    a picture every so many network calls of the first sample.
+    ``mode``: ``mean`` (one pass a plane), ``sample`` (posterior samples of ``steps`` calls each) or ``one-step`` (one
+    call of a distilled network a sample). ``samples``: how many. ``memory``: megabytes for one network call.
+    ``weights``: bundled name, file or ``hf://``; by default those of the mode. ``snapshots``: keep a picture every so
+    many network calls of the first sample.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     for_samples: ClassVar[tuple[str, ...]] = ("steps", "samples", "snapshots")
 
-    mode: Literal["mean", "sample"] = "mean"
+    mode: Literal["mean", "sample", "one-step"] = "mean"
     steps: int = Field(default=20, ge=2, le=100_000)
     samples: int = Field(default=1, ge=1, le=64)
-    weights: str = DEFAULT
+    weights: str | None = None
     precision: Literal["float32", "bf16"] = "float32"
     memory: int | None = Field(default=None, ge=64)
     snapshots: int | None = Field(default=None, ge=1)
@@ -56,7 +62,8 @@ class Voxprior:
     citation = "Voxprior: this package."
 
     def __init__(self) -> None:
-        self.shelf = Shelf()
+        self.shelf = Shelf(SlicePrior)
+        self.students = Shelf(VolumePrior)
 
     def __call__(
         self, measurement: Measurement, options: Any, rng: Noise, progress: Progress | None = None
@@ -65,12 +72,18 @@ class Voxprior:
         operator = measurement.operator
         if not isinstance(operator, Separable) or operator.slices is None or measurement.affine is None:
             raise InputError("method voxprior restores slice stacks; give thick slices, or another --method")
-        weights = self.shelf(options.weights, options.device)
-        voxels = VOXELS_AT_ONCE if options.memory is None else options.memory * 2**20 // BYTES_A_VOXEL
-        bound = BoundPrior(weights.prior, _moved(measurement, options.device), voxels)
-        with precision(options):
-            run = self._mean if options.mode == "mean" else self._sample
-            result = run(bound, measurement, options, rng, progress)
+        moved = _moved(measurement, options.device)
+        weights: Weights[SlicePrior] | Weights[VolumePrior]
+        if options.mode == "one-step":
+            weights = self.students(options.weights or STUDENT, options.device)
+            with precision(options):
+                result = one_step(weights, moved, measurement, options, rng, progress)
+        else:
+            weights = self.shelf(options.weights or DEFAULT, options.device)
+            bound = BoundPrior(weights.prior, moved, voxels_at_once(options.memory, FORWARD_BYTES))
+            with precision(options):
+                run = self._mean if options.mode == "mean" else self._sample
+                result = run(bound, measurement, options, rng, progress)
         exact = operator.condition < EXACT_CONDITION
         warning = () if exact else (
             f"the slices overlap too much for an exact fit (condition {operator.condition:.3g}): "
@@ -115,6 +128,34 @@ class Voxprior:
             _, predicted, extra = bound.mean()
             std, calls = bound.leave(predicted).cpu()[0], calls + extra
         return {"mean": stack.mean(0), "std": std, "samples": stack, "calls": calls, "snapshots": drawn.snapshots}
+
+
+def one_step(
+    weights: Weights[VolumePrior],
+    moved: Measurement,
+    measurement: Measurement,
+    options: Settings,
+    rng: Noise,
+    progress: Progress | None,
+) -> dict[str, Any]:
+    """Samples of a student, one call each, then the exact projection; ``moved``: the measurement on the device.
+
+    Raises :class:`InputError` for weights that are no student.
+    """
+    student, bound = student_of(weights), BoundVolume(weights.prior, moved)
+    samples, std = [], torch.zeros(())
+    for k in range(options.samples):
+        field = rng(k, -1, tuple(bound.m.shape[1:]))[None].to(bound.m)
+        x, sigma = student.begin(weights.prior, bound.m, bound.m.new_tensor([bound.residual]), field)
+        with torch.no_grad():
+            found, spread = bound.call(x, float(sigma[0]))
+        samples.append(consistent(bound.leave(found).cpu(), measurement)[0])
+        std = std + bound.spread(spread).cpu()[0] / options.samples
+        if progress is not None:
+            progress(k + 1, options.samples)
+    stack = torch.stack(samples)
+    kept = {"samples": stack} if options.samples > 1 else {}
+    return {"mean": stack.mean(0), "std": std, "calls": options.samples, **kept}
 
 
 def consistent(x: Tensor, measurement: Measurement) -> Tensor:

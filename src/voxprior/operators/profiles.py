@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 from scipy.interpolate import make_interp_spline
 from scipy.special import erf
 
-from voxprior.volume import SliceGeometry
+from voxprior.volume import KSPACE, SliceGeometry
 
 Array = NDArray[np.float64]
 
 SLR_TIME_BANDWIDTH = 4.0
 """Time-bandwidth product of the excitation whose slice profile the ``slr`` preset follows."""
+NYQUIST_SLACK = 1e-6
+"""Part of a coefficient's distance by which one may miss the Nyquist frequency of the slices and still count as it."""
 
 
 def slice_centres(g: SliceGeometry) -> Array:
@@ -32,12 +34,32 @@ def slice_matrix(g: SliceGeometry) -> Array:
     """What each slice averages over fine voxels, (count, fine_count); rows sum to 1.
 
     ``(A x)_k = sum_j x_j * integral of h(z - z_k) over voxel j``, with the image taken as constant in a fine voxel.
+    With the profile ``kspace`` it is :func:`truncation_matrix`.
     """
+    if g.profile == KSPACE:
+        return truncation_matrix(g)
     edges = fine_centres(g)[None, :] - slice_centres(g)[:, None]
     half = g.fine_spacing / 2
     below = cumulative(g.profile, g.thickness)
     weights = below(edges + half) - below(edges - half)
     return np.asarray(weights / weights.sum(axis=1, keepdims=True), dtype=np.float64)
+
+
+def truncation_matrix(g: SliceGeometry) -> Array:
+    """Fine voxels seen through the centre of k-space, (count, fine_count); real, rows sum to 1.
+
+    With N fine voxels s mm apart and slices S mm apart, ``(A x)_i = (1/N) sum_m w_m X_m exp(2 pi 1j m z_i / (N s))``: X
+    is the Fourier transform of x about the middle, m the whole numbers up to N s / (2 S), and the sum is read at the
+    slice centres z_i. For N s = count S these are the central ``count`` of N coefficients, exactly. w = 1, but 1/2 at
+    both m = +-count/2 of an even count: what is measured there is one of the two, and the real part of the image that
+    it makes is the mean of both.
+    """
+    limit = g.fine_count * g.fine_spacing / (2 * g.spacing)
+    m = np.arange(1, int(np.floor(limit + NYQUIST_SLACK)) + 1)
+    weight = np.where(m > limit - NYQUIST_SLACK, 0.5, 1.0)
+    distance = (slice_centres(g)[:, None] - fine_centres(g)[None, :]) / (g.fine_count * g.fine_spacing)
+    waves = np.cos(2 * np.pi * m * distance[:, :, None]) @ weight
+    return np.asarray((1 + 2 * waves) / g.fine_count, dtype=np.float64)
 
 
 def interpolation_matrix(g: SliceGeometry, order: int) -> Array:

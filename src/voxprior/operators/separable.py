@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -22,7 +22,8 @@ RANK_TOLERANCE = 1e-9
 class Separable(Composable):
     """``A = A_0 x A_1 x A_2``, a matrix (n_data, n_image) along some axes of the image and the identity along the rest.
 
-    ``shape``: of the image, without the sample axis. ``slices``: what the matrix means in mm, if a slice stack.
+    ``shape``: of the image, without the sample axis. ``axes``: what each matrix means in mm, where it is known;
+    ``slices``: the same of a slice stack, which has one matrix, else None.
     The proximal point is exact for every weight: ``d + A' (A A' + lam)^-1 (y - A d)``, with ``A A'`` diagonal in the
     product of one small eigenbasis an axis.
     """
@@ -31,19 +32,30 @@ class Separable(Composable):
         self,
         matrices: Mapping[int, NDArray[np.float64]],
         shape: tuple[int, ...],
-        slices: SliceGeometry | None = None,
+        axes: Sequence[SliceGeometry] = (),
     ) -> None:
         for axis, matrix in matrices.items():
             if not 0 <= axis < len(shape) or matrix.shape[1] != shape[axis]:
                 raise ValueError(f"matrix {matrix.shape} does not fit axis {axis} of an image {shape}")
         self.matrices = {axis: np.asarray(m, dtype=np.float64) for axis, m in sorted(matrices.items())}
-        self.shape, self.slices = tuple(shape), slices
+        self.shape, self.axes = tuple(shape), tuple(sorted(axes, key=lambda g: g.axis))
+
+    @classmethod
+    def from_axes(cls, axes: Sequence[SliceGeometry], measured: tuple[int, ...]) -> Separable:
+        """The operator of a volume that is coarse along ``axes``; ``measured``: its shape."""
+        counts = {g.axis: g.fine_count for g in axes}
+        shape = tuple(counts.get(axis, n) for axis, n in enumerate(measured))
+        return cls({g.axis: g.matrix() for g in axes}, shape, axes)
 
     @classmethod
     def from_slices(cls, slices: SliceGeometry, in_plane: tuple[int, ...]) -> Separable:
         """The operator of a slice stack; ``in_plane``: shape of the measured volume (the slice axis is replaced)."""
-        shape = tuple(slices.fine_count if axis == slices.axis else n for axis, n in enumerate(in_plane))
-        return cls({slices.axis: slices.matrix()}, shape, slices)
+        return cls.from_axes((slices,), in_plane)
+
+    @property
+    def slices(self) -> SliceGeometry | None:
+        """The geometry of a slice stack; None for other operators."""
+        return self.axes[0] if len(self.axes) == 1 and set(self.matrices) == {self.axes[0].axis} else None
 
     @property
     def data_shape(self) -> tuple[int, ...]:

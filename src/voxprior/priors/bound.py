@@ -18,12 +18,11 @@ from voxprior.priors.condition import Interpolation, describe, interpolate, worl
 from voxprior.priors.denoiser import SlicePrior
 from voxprior.priors.intensity import intensity_scale
 from voxprior.priors.planes import Slabs, Slicewise, slicewise
+from voxprior.priors.portion import VOXELS_AT_ONCE
 from voxprior.volume import SliceGeometry
 
 OBLIQUE_DEGREES = 20.0
 """Tilt above which a slice is not told its anatomical plane."""
-VOXELS_AT_ONCE = 1_000_000
-"""Slice voxels of one network call, unless a memory limit asks for fewer."""
 
 
 class Frame(NamedTuple):
@@ -46,7 +45,7 @@ def frame(affine: NDArray[np.float64]) -> Frame:
     return Frame(flips, world, (float(voxel[0]), float(voxel[1]), float(voxel[2])), bool(tilt > OBLIQUE_DEGREES))
 
 
-def _turned(g: SliceGeometry) -> SliceGeometry:
+def from_other_end(g: SliceGeometry) -> SliceGeometry:
     """The geometry seen from the other end of the slice axis: only a profile given by samples may differ."""
     return g if isinstance(g.profile, str) else replace(g, profile=g.profile[::-1])
 
@@ -65,13 +64,13 @@ class BoundPrior:
             raise TypeError("a slice prior is bound to a Separable operator with slices, and an affine")
         self.prior, self.voxels = prior, voxels
         self.frame = frame(measurement.affine)
-        self.slices = _turned(operator.slices) if operator.slices.axis in self.frame.flips else operator.slices
+        self.slices = from_other_end(operator.slices) if operator.slices.axis in self.frame.flips else operator.slices
         self.scale = intensity_scale(measurement.y.numpy(force=True))
         noise = measurement.sigma if isinstance(measurement.sigma, int | float) else 0.0
         self.noise = float(noise) / self.scale
         self.way: Interpolation = interpolate(self.slices, self.noise)
-        turned = Separable({self.slices.axis: self.slices.matrix()}, operator.shape, self.slices)
-        self.measurement = Measurement(turned, self.enter(measurement.y), self.noise or None)
+        same = Separable({self.slices.axis: self.slices.matrix()}, operator.shape, (self.slices,))
+        self.measurement = Measurement(same, self.enter(measurement.y), self.noise or None)
         self.m = along(self.measurement.y, self.way.matrix, self.slices.axis)
         self._phase = torch.from_numpy(self.way.phase).to(self.m)[None]
 

@@ -18,11 +18,12 @@ from torch import Tensor
 
 from voxprior.diffusion.denoiser import Cotangent, Denoiser
 from voxprior.diffusion.parameterisation import Rescaled
-from voxprior.priors.bound import VOXELS_AT_ONCE, Frame, frame
+from voxprior.priors.bound import Frame, frame
 from voxprior.priors.complex import describe_coils
 from voxprior.priors.condition import describe
 from voxprior.priors.denoiser import Denoised, SlicePrior
 from voxprior.priors.planes import SlabDenoiser, Slabs, slicewise
+from voxprior.priors.portion import VOXELS_AT_ONCE
 
 UNPLACED = Frame((), (0, 1, 2), (1.0, 1.0, 1.0), True)
 """Of an image without a place in a patient: nothing is flipped, voxels of 1 mm, no anatomical plane."""

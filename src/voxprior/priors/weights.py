@@ -8,36 +8,46 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar, overload
 
+import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
+from torch import Tensor
 
 from voxprior.errors import InputError
 from voxprior.priors.denoiser import SlicePrior, SlicePriorConfig
 from voxprior.priors.hub import fetch
+from voxprior.priors.kinds import NAMES, Prior, make_prior
+from voxprior.priors.volume import VolumePriorConfig
 from voxprior.registry import weights_place
 
 FOLDER = Path(__file__).parent.parent / "weights"
 """Weights that the package carries."""
 DEFAULT = "head-slices"
+P = TypeVar("P", bound=Prior)
+CONFIGS: dict[str, type[Any]] = {"slice-prior": SlicePriorConfig, "volume-prior": VolumePriorConfig}
 CARD_KEYS = ("name", "kind", "config", "sha256", "licence", "data", "training", "figures")
 
 
 @dataclass(frozen=True, eq=False)
-class Weights:
-    """A slice prior ready for use, with its card and the sha256 of its file."""
+class Weights(Generic[P]):
+    """A prior ready for use, with its card and the sha256 of its file."""
 
-    prior: SlicePrior
+    prior: P
     card: Mapping[str, Any]
     name: str
     sha256: str
 
 
-def load(name: str = DEFAULT) -> Weights:
-    """Load weights by bundled name, ``.safetensors`` file (its ``.json`` card beside it) or ``hf://owner/repo/file``,
+@overload
+def load(name: str = DEFAULT) -> Weights[SlicePrior]: ...
+@overload
+def load(name: str, kind: type[P]) -> Weights[P]: ...
+def load(name: str = DEFAULT, kind: type[Any] = SlicePrior) -> Weights[Any]:
+    """Load weights of a ``kind`` of network by bundled name, ``.safetensors`` file (its ``.json`` card beside it) or ``hf://owner/repo/file``,
     as :func:`voxprior.registry.weights_place` reads them.
 
     Raises :class:`InputError` when the file or its card is missing, cut, changed, or of another network.
@@ -51,10 +61,10 @@ def load(name: str = DEFAULT) -> Weights:
     digest = hashlib.sha256(content).hexdigest()
     if digest != card["sha256"]:
         raise InputError(f"{path.name}: sha256 differs from its card, the file is cut or changed; fetch it again")
-    if card["kind"] != "slice-prior":
-        raise InputError(f"{path.name}: holds a {card['kind']}, not a slice-prior; give other --weights")
+    if card["kind"] != NAMES[kind]:
+        raise InputError(f"{path.name}: holds a {card['kind']}, not a {NAMES[kind]}; give other --weights")
     try:
-        prior = SlicePrior(SlicePriorConfig(**card["config"]))
+        prior: Any = make_prior(CONFIGS[card["kind"]](**card["config"]))
         state = {k: v.float() for k, v in load_tensors(content).items()}
         prior.load_state_dict(state)
     except (SafetensorError, ValidationError, RuntimeError, TypeError) as error:
@@ -63,16 +73,17 @@ def load(name: str = DEFAULT) -> Weights:
     return Weights(prior.eval().requires_grad_(False), card, str(card["name"]), digest)
 
 
-class Shelf:
-    """Weights by name and device, read once however many scans a method restores."""
+class Shelf(Generic[P]):
+    """Weights of a kind by name and device, read once however many scans a method restores."""
 
-    def __init__(self) -> None:
-        self._loaded: dict[tuple[str, str], Weights] = {}
+    def __init__(self, kind: type[P]) -> None:
+        self._kind = kind
+        self._loaded: dict[tuple[str, str], Weights[P]] = {}
 
-    def __call__(self, name: str, device: str) -> Weights:
+    def __call__(self, name: str, device: str) -> Weights[P]:
         """See :func:`load`; on ``device``."""
         if (name, device) not in self._loaded:
-            weights = load(name)
+            weights = load(name, self._kind)
             weights.prior.to(device)
             self._loaded[name, device] = weights
         return self._loaded[name, device]
@@ -98,18 +109,18 @@ def bundled() -> dict[str, dict[str, Any]]:
     return {str(card["name"]): card for card in cards}
 
 
-def export(prior: SlicePrior, path: Path, card: Mapping[str, Any]) -> dict[str, Any]:
+def export(prior: Prior, path: Path, card: Mapping[str, Any]) -> dict[str, Any]:
     """Write half-precision weights and their card beside them, atomically; return the finished card."""
     content = save_tensors({k: v.half().contiguous() for k, v in prior.state_dict().items()})
     finished = {
         **card,
         "name": path.stem,
-        "kind": "slice-prior",
+        "kind": NAMES[type(prior)],
         "config": prior.config.model_dump(mode="json"),
         "sha256": hashlib.sha256(content).hexdigest(),
         "bytes": len(content),
         "parameters": sum(p.numel() for p in prior.parameters()),
-        "multiply_adds_per_voxel_and_plane": round(prior.network.multiply_adds / prior.config.slab),
+        **_cost(prior),
     }
     text = json.dumps(finished, indent=2, sort_keys=True) + "\n"
     for target, data in ((path, content), (path.with_suffix(".json"), text.encode())):
@@ -117,6 +128,30 @@ def export(prior: SlicePrior, path: Path, card: Mapping[str, Any]) -> dict[str, 
         temporary.write_bytes(data)
         os.replace(temporary, target)
     return finished
+
+
+def _cost(prior: Prior) -> dict[str, int]:
+    """Multiply-adds: a voxel and plane of slices, a voxel of volumes (at four fine slices a thick one)."""
+    if isinstance(prior, SlicePrior):
+        return {"multiply_adds_per_voxel_and_plane": round(prior.network.multiply_adds / prior.config.slab)}
+    return {"multiply_adds_per_voxel": round(prior.multiply_adds(4))}
+
+
+def widened(state: Mapping[str, Tensor], like: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """``state`` with zeros for the inputs that the network of ``like`` has besides, so that both are one function.
+
+    Inputs are the second axis of a weight, and those that are new come last in it. A difference of any other kind is
+    left as it is, for ``load_state_dict`` to refuse.
+    """
+    result = dict(state)
+    for key, value in state.items():
+        wanted = like.get(key)
+        if wanted is None or value.ndim < 2 or wanted.ndim != value.ndim or wanted.shape[1] <= value.shape[1]:
+            continue
+        if wanted.shape[:1] == value.shape[:1] and wanted.shape[2:] == value.shape[2:]:
+            new = value.new_zeros(value.shape[0], wanted.shape[1] - value.shape[1], *value.shape[2:])
+            result[key] = torch.cat([value, new], dim=1)
+    return result
 
 
 def _locate(name: str) -> Path:

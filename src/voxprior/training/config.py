@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from voxprior.errors import InputError
 from voxprior.priors.denoiser import SlicePriorConfig
+from voxprior.priors.volume import VolumePriorConfig
+from voxprior.training.enhance import EnhanceConfig
 from voxprior.training.examples import ExampleConfig
 from voxprior.training.slices import KspaceConfig
+from voxprior.training.volumes import VolumeExampleConfig
 
 
 class FitConfig(BaseModel):
-    """A training of a slice prior; the examples say of what (those with ``coils`` are of k-space).
+    """A training of a prior; the examples say of what (with ``coils`` of k-space, with ``cells`` of volumes,
+    with ``factor`` of coarse voxels).
 
     ``data``: folder with manifest.csv, packed ``.npz``, or (k-space) a folder of ``.h5`` files. ``output``: folder for
     checkpoints, logs and pictures.
@@ -31,8 +35,8 @@ class FitConfig(BaseModel):
 
     data: Path
     output: Path
-    prior: SlicePriorConfig = SlicePriorConfig()
-    examples: ExampleConfig | KspaceConfig = ExampleConfig()
+    prior: SlicePriorConfig | VolumePriorConfig = SlicePriorConfig()
+    examples: EnhanceConfig | ExampleConfig | KspaceConfig | VolumeExampleConfig = ExampleConfig()
     steps: int = 40_000
     batch: int = 8
     accumulate: int = Field(default=1, ge=1)
@@ -60,12 +64,20 @@ class FitConfig(BaseModel):
     @classmethod
     def _replicated(cls, value: Any) -> Any:
         if value == "fsdp":
-            raise ValueError("a slice prior fits every device whole and is not sharded; give ddp, or auto")
+            raise ValueError("a prior fits every device whole and is not sharded; give ddp, or auto")
         return value
 
 
+Settings = TypeVar("Settings", bound=BaseModel)
+
+
 def read_config(path: Path, **overrides: Any) -> FitConfig:
-    """Read a YAML file of :class:`FitConfig`; paths in it are relative to the working folder.
+    """Read a YAML file of :class:`FitConfig`; see :func:`read_settings`."""
+    return read_settings(path, FitConfig, **overrides)
+
+
+def read_settings(path: Path, kind: type[Settings], **overrides: Any) -> Settings:
+    """Read a YAML file of settings of one ``kind``; paths in it are relative to the working folder.
 
     Raises :class:`InputError` that names the first wrong entry.
     """
@@ -78,7 +90,7 @@ def read_config(path: Path, **overrides: Any) -> FitConfig:
     if not isinstance(values, dict):
         raise InputError(f"{path}: holds no settings; see voxprior/configs for examples")
     try:
-        return FitConfig(**{**values, **{k: v for k, v in overrides.items() if v is not None}})
+        return kind(**{**values, **{k: v for k, v in overrides.items() if v is not None}})
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])

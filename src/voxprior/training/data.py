@@ -1,4 +1,4 @@
-"""Training volumes: read from a folder with a manifest, or from one packed file that travels to a GPU."""
+"""Training volumes: of a folder with a manifest, of a download, or of one packed file that travels to a GPU."""
 
 from __future__ import annotations
 
@@ -6,58 +6,29 @@ import csv
 import json
 import zipfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import nibabel
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import spline_filter
 
 from voxprior.errors import InputError
 from voxprior.priors.intensity import intensity_scale
+from voxprior.training.sources import volumes
+from voxprior.training.subject import WINDOW, Subject
 from voxprior.volume import axis_codes
 
-WINDOW = (-1000, 2000)
-"""HU that a prior for CT is trained on; beyond are metal and errors."""
+__all__ = ["WINDOW", "Subject", "held_back", "licences", "load_ct", "load_subjects", "modalities", "pack"]
+
 TOP = 0.2
 """Part of a CT volume, its uppermost slices, that is held back."""
+WATCHED = 4
+"""Volumes of a download that are restored at each validation; its cards have all."""
 UNKNOWN_LICENCES = "those of the packed volumes, which the file does not name"
+CODES, TOP_CODE = 8192, 65535
+"""Steps to the scale of a packed volume that is not of whole numbers, and where it is clipped."""
 _WORLD = {"L-R": 0, "A-P": 1, "I-S": 2}
-
-
-@dataclass(frozen=True, eq=False)
-class Subject:
-    """One training volume in RAS order.
-
-    ``codes``: integers as stored; ``image`` has them on the priors' intensity scale (float32); of CT they are HU, and
-    the scale is that of the attenuation of water. ``voxel``: mm.
-    ``fine``: axes with true fine resolution. ``labels``: whether the codes are tissue labels.
-    """
-
-    name: str
-    role: str
-    modality: str
-    codes: NDArray[Any]
-    voxel: tuple[float, float, float]
-    fine: tuple[int, ...]
-    labels: bool = False
-
-    @cached_property
-    def image(self) -> NDArray[np.float32]:
-        """The volume with the 99th percentile of its foreground at 1; CT with water at 1; label maps as they are."""
-        if self.modality == "CT":
-            hu: NDArray[np.float32] = np.clip(self.codes, *WINDOW).astype(np.float32)
-            return hu / np.float32(1000) + np.float32(1)
-        scale = 1.0 if self.labels else intensity_scale(self.codes)
-        return self.codes.astype(np.float32) / np.float32(scale)
-
-    @cached_property
-    def spline(self) -> NDArray[np.float32]:
-        """Cubic B-spline coefficients of :attr:`image`."""
-        return np.asarray(spline_filter(self.image, order=3, output=np.float32, mode="mirror"), dtype=np.float32)
 
 
 def load_ct(source: Path, roles: Iterable[str]) -> list[Subject]:
@@ -81,11 +52,12 @@ def load_ct(source: Path, roles: Iterable[str]) -> list[Subject]:
 def load_subjects(source: Path, roles: Iterable[str]) -> list[Subject]:
     """Subjects of the ``train`` split with one of ``roles``, from a data folder (manifest.csv) or a packed ``.npz``.
 
-    Label maps come with role ``fit``. Raises :class:`InputError` when the source is neither or nothing is found.
+    Label maps come with role ``fit``. A folder without manifest is searched for the layouts of
+    :mod:`voxprior.training.sources`. Raises :class:`InputError` when the source is none of these or nothing is found.
     """
     wanted = set(roles)
     if source.is_dir():
-        found = [s for s in _read_folder(source) if s.role in wanted]
+        found = [s for s in _folder(source) if s.role in wanted]
     elif source.suffix == ".npz" and source.is_file():
         found = [s for s in _read_packed(source) if s.role in wanted]
     else:
@@ -95,23 +67,39 @@ def load_subjects(source: Path, roles: Iterable[str]) -> list[Subject]:
     return found
 
 
+def held_back(source: Path, thorough: bool = False) -> list[Subject]:
+    """Subjects to validate on, those of role ``tune``; of a download :data:`WATCHED` at most unless ``thorough``.
+
+    They are fine along A-P where any are, for that is the axis that a validation makes coarse.
+    """
+    found = load_subjects(source, ("tune",))
+    if not _is_download(source):
+        return found
+    fine = [s for s in found if 1 in s.fine] or found
+    return fine if thorough else fine[:: -(-len(fine) // WATCHED)]
+
+
 def modalities(source: Path) -> dict[str, Any]:
     """What a card says of the volumes behind a training: split, subjects of each role, modalities, licences."""
-    fit, tune = load_subjects(source, ("fit",)), load_subjects(source, ("tune",))
+    both = load_subjects(source, ("fit", "tune"))
+    fit, tune = ([s for s in both if s.role == role] for role in ("fit", "tune"))
     return {
         "split": "train",
         "fit": sorted(s.name for s in fit),
         "tune": sorted(s.name for s in tune),
         "modalities": {m: sum(s.modality == m for s in fit) for m in sorted({s.modality for s in fit})},
         "licences": licences(source, "train/", "labels/"),
+        **(volumes.describe(both) if _is_download(source) else {}),
     }
 
 
 def licences(source: Path, *prefixes: str) -> str:
     """What the manifest in the folder ``source`` says of files below ``prefixes``, each licence once.
 
-    A packed file carries the text along; older ones do not.
+    A packed file carries the text along; older ones do not. Of a download it is what the data set states of itself.
     """
+    if _is_download(source):
+        return volumes.licences(source)
     if not source.is_dir():
         with np.load(source, allow_pickle=False) as archive:
             return bytes(archive["licences"]).decode() if "licences" in archive else UNKNOWN_LICENCES
@@ -122,18 +110,43 @@ def licences(source: Path, *prefixes: str) -> str:
 
 
 def pack(source: Path, target: Path) -> int:
-    """Write every MR volume and label map of the ``train`` split into one compressed file; return its bytes."""
-    arrays: dict[str, NDArray[np.uint8]] = {}
+    """Write every MR volume and label map of the ``train`` split into one compressed file; return its bytes.
+
+    One volume is in memory at a time. Whole numbers stay as they are; others are kept to 1/8192 of the image's scale.
+    """
     index: list[list[Any]] = []
-    for i, s in enumerate(_read_folder(source)):
-        arrays[f"v{i}"] = s.codes
-        index.append([s.name, s.role, s.modality, s.voxel, s.fine, s.labels])
     temporary = target.with_name(target.name + ".part.npz")
-    arrays["licences"] = np.frombuffer(licences(source, "train/", "labels/").encode(), dtype=np.uint8)
-    arrays["index"] = np.frombuffer(json.dumps(index).encode(), dtype=np.uint8)
-    np.savez_compressed(temporary, allow_pickle=False, **arrays)
+    with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+        for i, s in enumerate(_folder(source)):
+            _write_array(archive, f"v{i}", _whole(s.codes))
+            index.append([s.name, s.role, s.modality, s.voxel, s.fine, s.labels])
+        for name, text in (("licences", licences(source, "train/", "labels/")), ("index", json.dumps(index))):
+            _write_array(archive, name, np.frombuffer(text.encode(), dtype=np.uint8))
     temporary.replace(target)
     return target.stat().st_size
+
+
+def _write_array(archive: zipfile.ZipFile, name: str, array: NDArray[Any]) -> None:
+    with archive.open(f"{name}.npy", "w", force_zip64=True) as stream:
+        np.lib.format.write_array(stream, array, allow_pickle=False)
+
+
+def _whole(codes: NDArray[Any]) -> NDArray[Any]:
+    """``codes`` as integers of the fewest bytes that hold them."""
+    if codes.dtype.kind in "iu":
+        return codes
+    if codes.max() > TOP_CODE or not np.array_equal(codes, np.rint(codes)):
+        codes = np.rint(codes * (CODES / intensity_scale(codes))).clip(0, TOP_CODE)
+    return codes.astype(np.uint8 if codes.max() <= 255 else np.uint16)
+
+
+def _folder(source: Path) -> Iterable[Subject]:
+    """Volumes of a data folder with a manifest, or of a download."""
+    return volumes.read_tree(source) if _is_download(source) else _read_folder(source)
+
+
+def _is_download(source: Path) -> bool:
+    return source.is_dir() and not (source / "manifest.csv").is_file()
 
 
 def _read_folder(folder: Path) -> Iterator[Subject]:

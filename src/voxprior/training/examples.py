@@ -15,6 +15,7 @@ from torch import Tensor
 from voxprior.priors.condition import describe, interpolate
 from voxprior.training.augment import ContrastConfig, contrast, density, paint
 from voxprior.training.data import Subject
+from voxprior.training.sources.pool import Pool
 from voxprior.volume import SliceGeometry
 
 WINDOW = 160
@@ -64,6 +65,18 @@ class Slab(NamedTuple):
     plane: tuple[int, int] | None
 
 
+class Cut(NamedTuple):
+    """What is cut of a volume; axes: 0 slices, 1 rows, 2 columns.
+
+    ``size`` along each axis; where the cut is straight, axes ``whole`` have all that there is. ``fine``: axes that must
+    have true fine resolution, the rows first.
+    """
+
+    size: tuple[int, int, int]
+    whole: tuple[int, ...]
+    fine: tuple[int, ...]
+
+
 class Examples:
     """Batches as a function of (seed, step) alone, so that a resumed training sees what it would have seen."""
 
@@ -76,16 +89,19 @@ class Examples:
         for kind, share in ((ct, config.ct), (~ct, 1 - config.ct)):
             weight[kind] *= share / max(weight[kind].sum(), 1.0)
         self.weight = weight / weight.sum()
+        self.pool = Pool(self.subjects, self.weight)
 
     def batch(self, seed: int, step: int, size: int) -> Batch:
         """Examples ``step * size ...`` of the stream ``seed``."""
+        self.pool.turn(seed, step)
         rows = [self._example(np.random.default_rng((seed, step, i))) for i in range(size)]
         return Batch(*(torch.from_numpy(np.stack(column)) for column in zip(*rows, strict=True)))
 
     def _example(self, rng: np.random.Generator) -> tuple[Any, ...]:
         c = self.config
         kind = int(rng.choice(3, p=c.kinds))
-        slab = self._slab(rng, fine_rows=kind < 2)
+        size = (self.slices, c.patch + 32 * (kind < 2), c.patch)
+        slab = self._slab(rng, Cut(size, (1,), (1,) if kind < 2 else ()))
         n = min(c.patch, *slab.image.shape[1:])
         if n < c.patch:
             missing = [(0, 0)] + [(0, max(0, c.patch - m)) for m in slab.image.shape[1:]]
@@ -131,19 +147,16 @@ class Examples:
                 start = int(rng.integers(available - fine_count + 1))
                 return SliceGeometry(0, count, spacing, thickness, fine_count, fine, profile), start
 
-    def _slab(self, rng: np.random.Generator, fine_rows: bool) -> Slab:
+    def _slab(self, rng: np.random.Generator, cut: Cut) -> Slab:
         """A slab with some tissue in it, of a random volume, plane and contrast."""
         c = self.config
         for _ in range(4):
             if self.labels and rng.random() < c.labels:
                 subject = self.labels[int(rng.integers(len(self.labels)))]
             else:
-                subject = self.subjects[int(rng.choice(len(self.subjects), p=self.weight))]
-            resampled = rng.random() < c.resampled and not subject.labels
-            if resampled:
-                slab = self._oblique(subject, rng, c.patch + 32 * fine_rows)
-            else:
-                slab = self._straight(subject, rng, fine_rows)
+                subject = self.pool.draw(rng)
+            resampled = rng.random() < c.resampled and not subject.labels and 0.8 * max(subject.voxel) < c.voxel[1]
+            slab = self._oblique(subject, rng, cut.size) if resampled else self._straight(subject, rng, cut)
             if np.mean(slab.image > 0.1) > 0.25:
                 break
         image = slab.image
@@ -151,15 +164,15 @@ class Examples:
         changed = density(image, rng) if subject.modality == "CT" else contrast(image, rng, c.contrast)
         return slab._replace(image=changed)
 
-    def _straight(self, subject: Subject, rng: np.random.Generator, fine_rows: bool) -> Slab:
+    def _straight(self, subject: Subject, rng: np.random.Generator, cut: Cut) -> Slab:
         """Cut along the array axes: no interpolation, so nothing is softer than the scan was."""
-        rows = int(rng.choice(subject.fine)) if fine_rows else int(rng.integers(3))
-        columns, normal = rng.permutation([a for a in range(3) if a != rows])
-        image = subject.image.transpose(normal, rows, columns)
-        first = int(rng.integers(max(1, image.shape[0] - self.slices + 1)))
-        left = int(rng.integers(max(1, image.shape[2] - self.config.patch + 1)))
-        image = image[first : first + self.slices, :, left : left + self.config.patch]
-        plane = (int(rows), int(columns)) if rng.random() < self.config.described else None
+        normal, rows, columns = axes = _axes(subject, rng, cut.fine)
+        image = subject.image.transpose(axes)
+        for axis in (0, 2, 1):
+            if axis not in cut.whole:
+                first = int(rng.integers(max(1, image.shape[axis] - cut.size[axis] + 1)))
+                image = image[(slice(None),) * axis + (slice(first, first + cut.size[axis]),)]
+        plane = (rows, columns) if rng.random() < self.config.described else None
         flips = []
         for axis, world in enumerate((normal, rows, columns)):
             if rng.random() < (0.5 if world == 0 else 0.15):
@@ -169,10 +182,8 @@ class Examples:
         voxel = (subject.voxel[rows], subject.voxel[columns], subject.voxel[normal])
         return Slab(np.ascontiguousarray(image), voxel, plane)
 
-    def _oblique(self, subject: Subject, rng: np.random.Generator, rows: int) -> Slab:
-        """Cut ``rows`` rows in any direction at another voxel size, by cubic interpolation."""
-        patch = self.config.patch
-        size = np.array([self.slices, rows, patch])
+    def _oblique(self, subject: Subject, rng: np.random.Generator, size: tuple[int, int, int]) -> Slab:
+        """Cut in any direction at another voxel size, by cubic interpolation."""
         voxel = float(rng.uniform(max(self.config.voxel[0], 0.8 * max(subject.voxel)), self.config.voxel[1]))
         q, _ = np.linalg.qr(rng.standard_normal((3, 3)))
         if rng.random() < 0.5:  # near an axis: clinical stacks are tilted by some degrees
@@ -188,3 +199,12 @@ class Examples:
         image = map_coordinates(subject.spline, index, order=3, prefilter=False, mode="constant", output=np.float32)
         return Slab(np.maximum(image, 0), (voxel, voxel, voxel), None)
 
+
+def _axes(subject: Subject, rng: np.random.Generator, fine: tuple[int, ...]) -> tuple[int, int, int]:
+    """Array axes of slices, rows and columns, in random order but that those ``fine`` have true fine resolution."""
+    rows = int(rng.choice(subject.fine)) if fine else int(rng.integers(3))
+    second, third = (int(a) for a in rng.permutation([a for a in range(3) if a != rows]))
+    if 0 in fine or 2 in fine:
+        columns, normal = (second, third) if second in subject.fine else (third, second)
+        return (normal, rows, columns) if 2 in fine else (columns, rows, normal)
+    return third, rows, second

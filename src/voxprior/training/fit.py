@@ -13,12 +13,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
-from torch import Tensor
 
 from voxprior.errors import InputError
-from voxprior.priors.denoiser import SlicePrior
+from voxprior.priors.kinds import make_prior
+from voxprior.training.checkpoint import read_checkpoint, read_metadata, write_checkpoint
 from voxprior.training.config import FitConfig, read_config
 from voxprior.training.examples import Batch
 from voxprior.training.loss import denoising_loss, noise_levels
@@ -37,11 +35,12 @@ class Run:
     def __init__(self, config: FitConfig) -> None:
         torch.manual_seed(config.seed)
         self.config = config
-        self.prior = SlicePrior(config.prior)
+        self.prior = make_prior(config.prior)
         if config.start is not None:
-            from voxprior.priors.weights import load
+            from voxprior.priors.weights import load, widened
 
-            self.prior.load_state_dict(load(str(config.start)).prior.state_dict())
+            begin = load(str(config.start), type(self.prior)).prior.state_dict()
+            self.prior.load_state_dict(widened(begin, self.prior.state_dict()))
         self.average = deepcopy(self.prior).requires_grad_(False)
         self.optimiser = torch.optim.AdamW(
             self.prior.parameters(), lr=config.rate, weight_decay=config.weight_decay, betas=(0.9, 0.99)
@@ -57,33 +56,19 @@ class Run:
 
     def save(self, path: Path) -> None:
         """Write everything to ``path``, atomically."""
-        tensors: dict[str, Tensor] = {}
-        for prefix, module in (("model.", self.prior), ("ema.", self.average)):
-            tensors |= {prefix + k: v.detach().cpu().contiguous() for k, v in module.state_dict().items()}
-        for i, values in self.optimiser.state_dict()["state"].items():
-            tensors |= {f"optimiser.{i}.{k}": torch.as_tensor(v).cpu().contiguous() for k, v in values.items()}
         metadata = {"step": str(self.step), "seconds": str(self.seconds), "prior": self.config.prior.model_dump_json()}
-        temporary = path.with_name(path.name + ".part")
-        save_file(tensors, temporary, metadata)
-        os.replace(temporary, path)
+        write_checkpoint(path, self._modules(), {"optimiser": self.optimiser}, metadata)
 
     def resume(self, path: Path) -> None:
         """Take up what :meth:`save` wrote. Raises :class:`InputError` when it is of another network."""
-        with safe_open(path, framework="pt") as archive:
-            metadata, tensors = archive.metadata(), {k: archive.get_tensor(k) for k in archive.keys()}
+        metadata = read_metadata(path)
         if metadata["prior"] != self.config.prior.model_dump_json():
             raise InputError(f"{path}: is of another network than the settings; give another output folder")
-        for prefix, module in (("model.", self.prior), ("ema.", self.average)):
-            module.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
-        state: dict[int, dict[str, Any]] = {}
-        for key, value in tensors.items():
-            if key.startswith("optimiser."):
-                _, index, name = key.split(".", 2)
-                state.setdefault(int(index), {})[name] = value
-        full = self.optimiser.state_dict()
-        full["state"] = state
-        self.optimiser.load_state_dict(full)
+        read_checkpoint(path, self._modules(), {"optimiser": self.optimiser})
         self.step, self.seconds = int(metadata["step"]), float(metadata["seconds"])
+
+    def _modules(self) -> dict[str, torch.nn.Module]:
+        return {"model": self.prior, "ema": self.average}
 
 
 class Stream(torch.utils.data.Dataset[Batch]):
@@ -131,8 +116,9 @@ def fit(config: FitConfig, minutes: float | None = None) -> Path:
     model, run.optimiser = fabric.setup(run.prior, run.optimiser)
     model.mark_forward_method("raw")
     stream = Stream(task, config.seed, config.batch, fabric.global_rank, fabric.world_size, config.accumulate)
+    passes = range(run.step * config.accumulate, config.steps * config.accumulate)
     started, before, last = time.monotonic(), run.seconds, []
-    for batches in _steps(_batches(stream, run.step, config), config.accumulate):
+    for batches in _steps(batches_of(stream, passes, config.workers), config.accumulate):
         last.append(_train_step(fabric, model, run, batches, stream))
         run.seconds = before + time.monotonic() - started
         over = _agreed(fabric, minutes is not None and time.monotonic() - started > 60 * minutes)
@@ -170,13 +156,13 @@ def _steps(batches: Iterator[Batch], count: int) -> Iterator[list[Batch]]:
         yield group
 
 
-def _batches(stream: Stream, first: int, config: FitConfig) -> Iterator[Batch]:
-    steps = range(first * config.accumulate, config.steps * config.accumulate)
-    if config.workers == 0:
+def batches_of(stream: Stream, steps: range, workers: int) -> Iterator[Batch]:
+    """The batches of ``stream`` for ``steps``, made by so many ``workers`` beside the training, or in it."""
+    if workers == 0:
         yield from (stream[step] for step in steps)
     else:
         yield from torch.utils.data.DataLoader(
-            stream, batch_size=None, sampler=steps, num_workers=config.workers, prefetch_factor=8
+            stream, batch_size=None, sampler=steps, num_workers=workers, prefetch_factor=8
         )
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from voxprior.priors.denoiser import SlicePrior, precondition
+from voxprior.priors.kinds import Prior
 from voxprior.training.examples import Batch
 
 TAIL = 0.1
@@ -23,11 +23,15 @@ class Loss(NamedTuple):
 
 
 def noise_levels(
-    batch: Batch, prior: SlicePrior, spread: float, generator: torch.Generator, centre: float = 1.0
+    batch: Batch, prior: Prior, spread: float, generator: torch.Generator, centre: float = 1.0
 ) -> Tensor:
     """Noise level of each example, (n,): about ``centre`` times the data's spread; the largest for mean examples."""
     c = prior.config
     n = len(batch.spread)
+    if prior.path is not None:  # as published: even in time
+        last = round(prior.path.t(c.sigma_max))
+        times = torch.rand(n, generator=generator).mul(last - 1).add(1)
+        return torch.tensor([prior.path.sigma(float(t)) for t in times]).clamp(c.sigma_min, c.sigma_max)
     middle = torch.log(centre * batch.spread) + spread * torch.randn(n, generator=generator)
     low, high = torch.log(torch.tensor([c.sigma_min, c.sigma_max]))
     uniform = low + (high - low) * torch.rand(n, generator=generator)
@@ -36,7 +40,7 @@ def noise_levels(
 
 
 def denoising_loss(
-    prior: SlicePrior,
+    prior: Prior,
     batch: Batch,
     sigma: Tensor,
     noise: Tensor,
@@ -49,12 +53,11 @@ def denoising_loss(
     variance head learns from the error but does not change what the mean learns from its own term. ``diffusing``: the
     part of an image that the process moves; noise and error are taken in it alone (HFS-SDE's loss).
     """
-    c = precondition(sigma, batch.spread, (prior.config.sigma_min, prior.config.sigma_max))
-    inner = slice(prior.config.halo, prior.config.halo + prior.config.slab)
+    c, inner, base = prior.coefficients(sigma, batch.spread), prior.inner, prior.base(batch.m)
     noisy = batch.truth + sigma[:, None, None, None] * diffusing(noise)
-    u = torch.where((batch.kind == 0)[:, None, None, None], torch.zeros_like(noisy), noisy - batch.m)
+    u = torch.where((batch.kind == 0)[:, None, None, None], torch.zeros_like(noisy), noisy - base)
     f, variance = prior.raw(c.inp * u, batch.m, batch.phase, c.label, batch.vector)
-    target = (batch.truth[:, inner] - batch.m[:, inner] - c.skip * u[:, inner]) / c.out
+    target = (batch.truth[:, inner] - base[:, inner] - c.skip * u[:, inner]) / c.out
     square = diffusing(target - f).square()
     error = square.mean(dim=(1, 2, 3))
     likelihood = (torch.exp(-variance) * square.detach() + variance).mean()

@@ -11,11 +11,15 @@ import torch
 from safetensors import safe_open
 
 from voxprior.errors import InputError
-from voxprior.priors.denoiser import SlicePrior
-from voxprior.priors.weights import export
+from voxprior.priors.kinds import make_prior
+from voxprior.priors.volume import VolumePrior
+from voxprior.priors.weights import export, load
 from voxprior.training.config import FitConfig
+from voxprior.training.data import load_subjects
+from voxprior.training.distill import DistillConfig
 from voxprior.training.fit import CHECKPOINT, LOG
-from voxprior.training.task import make_task
+from voxprior.training.task import VolumeTask, make_task
+from voxprior.training.validate_student import validate_student
 
 LICENCE = "Apache-2.0"
 
@@ -26,26 +30,15 @@ def publish(config: FitConfig, target: Path) -> dict[str, Any]:
     Its figures are measured here, on the ``tune`` subjects, with the half-precision weights as they are shipped.
     Raises :class:`InputError` when there is no checkpoint.
     """
-    checkpoint = config.output / CHECKPOINT
-    if not checkpoint.is_file():
-        raise InputError(f"{config.output}: holds no {CHECKPOINT}; train first")
-    with safe_open(checkpoint, framework="pt") as archive:
-        metadata = archive.metadata()
-        state = {k.removeprefix("ema."): archive.get_tensor(k) for k in archive.keys() if k.startswith("ema.")}
-    prior = SlicePrior(config.prior).requires_grad_(False)
-    prior.load_state_dict({k: v.half().float() for k, v in state.items()})
+    prior = make_prior(config.prior).requires_grad_(False)
+    training = _averaged(config.output, prior)
     task = make_task(config)
     scores = task.validate(prior.eval(), thorough=True)
     settings = config.model_dump(mode="json", exclude={"data", "output", "start"})
     card = {
         "licence": LICENCE,
         "data": task.describe(),
-        "training": {
-            "settings": settings,
-            "steps": int(metadata["step"]),
-            "hours": round(float(metadata["seconds"]) / 3600, 2),
-            "hardware": f"{os.cpu_count()} CPU cores, torch {torch.__version__}, float32",
-        },
+        "training": {"settings": settings, **training},
         "figures": {
             "protocol": task.protocol,
             f"gain_over_{task.baseline.split()[-1]}": {s.case: round(s.psnr - s.baseline, 2) for s in scores},
@@ -55,6 +48,48 @@ def publish(config: FitConfig, target: Path) -> dict[str, Any]:
         "intended_use": "research; not a medical device, not for diagnosis",
     }
     return export(prior, target, card)
+
+
+def publish_student(config: DistillConfig, target: Path) -> dict[str, Any]:
+    """Write the average of a distilled student to ``target`` (.safetensors) with its card; return the card.
+
+    As :func:`publish`; the card says under ``student`` what the one call starts from, and which weights taught it.
+    """
+    teacher = load(config.teacher, VolumePrior)
+    student = VolumePrior(teacher.prior.config).requires_grad_(False)
+    training = _averaged(config.output, student)
+    task = VolumeTask(config)
+    scores = validate_student(config.student, student.eval(), load_subjects(config.data, ("tune",)), (2, 3, 4, 5, 8))
+    card = {
+        "licence": LICENCE,
+        "data": task.describe(),
+        "student": {**config.student.model_dump(mode="json"), "teacher": teacher.name, "sha256": teacher.sha256},
+        "training": {"settings": config.model_dump(mode="json", exclude={"data", "output", "teacher"}), **training},
+        "figures": {
+            "protocol": f"{task.protocol.replace(', or twice coarser along L-R and A-P (in plane)', '')}; one sample",
+            "psnr": {s.case: s.psnr for s in scores},
+            "high_frequency_energy_over_truth": {s.case: s.high_frequency_ratio for s in scores},
+        },
+        "trained_range": task.trained_range,
+        "intended_use": "research; not a medical device, not for diagnosis",
+    }
+    return export(student, target, card)
+
+
+def _averaged(folder: Path, prior: torch.nn.Module) -> dict[str, Any]:
+    """Give ``prior`` the weight average of the training in ``folder``, as it is shipped; return what the card says."""
+    checkpoint = folder / CHECKPOINT
+    if not checkpoint.is_file():
+        raise InputError(f"{folder}: holds no {CHECKPOINT}; train first")
+    with safe_open(checkpoint, framework="pt") as archive:
+        metadata = archive.metadata()
+        state = {k.removeprefix("ema."): archive.get_tensor(k) for k in archive.keys() if k.startswith("ema.")}
+    prior.load_state_dict({k: v.half().float() for k, v in state.items()})
+    return {
+        "steps": int(metadata["step"]),
+        "hours": round(float(metadata["seconds"]) / 3600, 2),
+        "hardware": f"{os.cpu_count()} CPU cores, torch {torch.__version__}, float32",
+    }
 
 
 def learning_curve(folder: Path) -> list[dict[str, Any]]:

@@ -18,7 +18,8 @@ from voxprior.operators.coils import adaptive_combine
 from voxprior.operators.fourier import ifft
 from voxprior.priors.intensity import intensity_scale
 from voxprior.training.augment import ContrastConfig, contrast, paint
-from voxprior.training.data import load_subjects, modalities
+from voxprior.training.data import held_back, load_subjects, modalities
+from voxprior.training.sources.pool import Pool
 
 Complex = NDArray[np.complex64]
 HELD = 10
@@ -87,11 +88,12 @@ class HeadSlices:
             raise InputError("no training volume with two fine axes; check fine_axes in manifest.csv")
         weight = np.array([1.0 if s.modality == "T1w" else config.other_contrasts for s in self.subjects])
         self.weight = weight / weight.sum()
+        self.pool = Pool(self.subjects, self.weight)
 
     def held(self) -> dict[str, Complex]:
         """The middle axial slice of each tune subject."""
         rng = np.random.default_rng(0)
-        held = load_subjects(self.data, ("tune",))
+        held = held_back(self.data)
         return {s.name: with_phase(s.image[:, :, s.image.shape[2] // 2].T, rng) for s in held}
 
     def describe(self) -> dict[str, Any]:
@@ -118,7 +120,7 @@ class HeadSlices:
         if self.labels and rng.random() < c.labels:
             subject = self.labels[int(rng.integers(len(self.labels)))]
         else:
-            subject = self.subjects[int(rng.choice(len(self.subjects), p=self.weight))]
+            subject = self.pool.draw(rng)
         fine = subject.fine or (0, 1, 2)
         rows, columns = rng.permutation(rng.choice(fine, 2, replace=False))
         normal = 3 - int(rows) - int(columns)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from functools import cached_property
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from voxprior.priors.denoiser import SlicePrior
+from voxprior.priors.denoiser import SlicePrior, SlicePriorConfig
+from voxprior.priors.volume import VolumePrior
 from voxprior.training.config import FitConfig
-from voxprior.training.data import WINDOW, licences, load_ct, load_subjects, modalities
-from voxprior.training.examples import Batch, Examples
+from voxprior.training.data import WINDOW, held_back, licences, load_ct, load_subjects, modalities
+from voxprior.training.enhance import EnhanceConfig
+from voxprior.training.examples import Batch, ExampleConfig, Examples
 from voxprior.training.kspace import KspaceExamples
 from voxprior.training.slices import KspaceConfig, load_slices
+from voxprior.training.volumes import VolumeExampleConfig, VolumeExamples
 
 
 class Score(NamedTuple):
@@ -41,12 +45,26 @@ class Task(Protocol):
         """The part of images or noise (n, seen, rows, columns) that the process moves."""
         ...
 
-    def validate(self, prior: SlicePrior, thorough: bool = False) -> list[Score]:
+    def validate(self, prior: Any, thorough: bool = False) -> list[Score]:
         """Restore what is held back; ``thorough``: more cases, for the card."""
         ...
 
     def describe(self) -> dict[str, Any]:
         """What the card says of the data."""
+        ...
+
+
+class HasExamples(Protocol):
+    """Settings of a training, of any kind."""
+
+    @property
+    def data(self) -> Path:
+        """Where the volumes are."""
+        ...
+
+    @property
+    def examples(self) -> Any:
+        """What examples look like."""
         ...
 
 
@@ -56,7 +74,7 @@ class SliceTask:
     baseline = "cubic"
 
     def __init__(self, config: FitConfig) -> None:
-        assert not isinstance(config.examples, KspaceConfig)
+        assert isinstance(config.examples, ExampleConfig)
         self.config, c = config, config.examples
         self.trained_range = {"voxel_mm": list(c.voxel), "slice_distance_mm": list(c.spacing)}
 
@@ -64,7 +82,7 @@ class SliceTask:
     def examples(self) -> Examples:
         """Of the subjects to fit, read when they are asked for."""
         c = self.config
-        assert not isinstance(c.examples, KspaceConfig)
+        assert isinstance(c.examples, ExampleConfig) and isinstance(c.prior, SlicePriorConfig)
         return Examples(load_subjects(c.data, ("fit",)), c.examples, c.prior.seen, c.prior.image_std)
 
     @property
@@ -86,7 +104,7 @@ class SliceTask:
         """Mean mode at two or four factors."""
         from voxprior.training.validate import validate
 
-        return validate(prior, load_subjects(self.config.data, ("tune",)), (2, 3, 5, 8) if thorough else (2, 5))
+        return validate(prior, held_back(self.config.data, thorough), (2, 3, 5, 8) if thorough else (2, 5))
 
     def describe(self) -> dict[str, Any]:
         """Subjects and modalities."""
@@ -154,7 +172,7 @@ class CtTask:
     )
 
     def __init__(self, config: FitConfig) -> None:
-        assert not isinstance(config.examples, KspaceConfig)
+        assert isinstance(config.examples, ExampleConfig)
         self.config, c = config, config.examples
         self.trained_range = {"voxel_mm": list(c.voxel), "hu": list(WINDOW)}
 
@@ -162,7 +180,7 @@ class CtTask:
     def examples(self) -> Examples:
         """Of the CT volumes and the share of MR volumes that the settings ask for."""
         c = self.config
-        assert not isinstance(c.examples, KspaceConfig)
+        assert isinstance(c.examples, ExampleConfig) and isinstance(c.prior, SlicePriorConfig)
         subjects = load_ct(c.data, ("fit",))
         if c.examples.ct < 1:
             subjects += load_subjects(c.data, ("fit",))
@@ -185,7 +203,7 @@ class CtTask:
     def describe(self) -> dict[str, Any]:
         """CT and MR volumes."""
         c = self.config.examples
-        assert not isinstance(c, KspaceConfig)
+        assert isinstance(c, ExampleConfig)
         ct = {"ct": [s.name for s in load_ct(self.config.data, ("fit",))], "held_back": "top fifth of the slices of ct"}
         if c.ct == 1:
             return {"split": "train", **ct, "licences": licences(self.config.data, "ct/")}
@@ -193,8 +211,55 @@ class CtTask:
         return {**modalities(self.config.data), **ct, "share_of_ct": c.ct, "licences": both}
 
 
+class VolumeTask:
+    """Coarse volumes to fine volumes: thick slices, and volumes that are coarse in plane."""
+
+    baseline = "cubic"
+    protocol = (
+        "tune subjects, blocks of at most 96 voxels across, thick slices along A-P, or twice coarser along L-R and A-P "
+        "(in plane), box profile, one call, after the projection; dB"
+    )
+
+    def __init__(self, config: HasExamples) -> None:
+        assert isinstance(config.examples, VolumeExampleConfig)
+        self.config = config
+        factors = config.examples.factors
+        self.trained_range = {"slices_to_voxels": [min(factors), max(factors)], "in_plane": [2, 2]}
+
+    @cached_property
+    def examples(self) -> VolumeExamples:
+        """Of the subjects to fit, read when they are asked for."""
+        assert isinstance(self.config.examples, VolumeExampleConfig)
+        return VolumeExamples(load_subjects(self.config.data, ("fit",)), self.config.examples)
+
+    def batch(self, seed: int, step: int, size: int) -> Batch:
+        """See :class:`Task`."""
+        return self.examples.batch(seed, step, size)
+
+    def diffusing(self, x: Tensor) -> Tensor:
+        """All of it."""
+        return x
+
+    def validate(self, prior: VolumePrior, thorough: bool = False) -> list[Score]:
+        """One call at two or five factors, and in plane."""
+        from voxprior.training.validate_volume import IN_PLANE, validate_volume
+
+        factors = (IN_PLANE, 2, 3, 4, 5, 8) if thorough else (IN_PLANE, 4, 8)
+        return validate_volume(prior, held_back(self.config.data, thorough), factors)
+
+    def describe(self) -> dict[str, Any]:
+        """Subjects and modalities."""
+        return modalities(self.config.data)
+
+
 def make_task(config: FitConfig) -> Any:
     """The task that the examples of ``config`` belong to."""
     if isinstance(config.examples, KspaceConfig):
         return KspaceTask(config)
+    if isinstance(config.examples, EnhanceConfig):
+        from voxprior.training.enhance_task import EnhanceTask
+
+        return EnhanceTask(config)
+    if isinstance(config.examples, VolumeExampleConfig):
+        return VolumeTask(config)
     return (CtTask if config.examples.ct > 0 else SliceTask)(config)

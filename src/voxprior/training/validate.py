@@ -38,7 +38,7 @@ def block(subject: Subject, factor: int) -> tuple[torch.Tensor, SliceGeometry]:
 @torch.no_grad()
 def _score(prior: SlicePrior, subject: Subject, factor: int) -> Score:
     truth, g = block(subject, factor)
-    operator = Separable({1: g.matrix()}, tuple(truth.shape[1:]), g)
+    operator = Separable({1: g.matrix()}, tuple(truth.shape[1:]), (g,))
     y = operator.apply(truth)
     bound = BoundPrior(prior, Measurement(operator, y, None, np.diag([*subject.voxel, 1.0])))
     mean, _, _ = bound.mean()

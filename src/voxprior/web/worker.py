@@ -27,8 +27,6 @@ REQUEST, INPUT, OUTPUT, VIEW = "request.json", "input", "output", "view"
 TARGET, BEFORE, REPORT, SERIES = "restored.nii.gz", "input.nii.gz", "report.html", "restored-dicom.zip"
 SHOWN = ("seconds", "residual", "network_calls", "peak_memory_bytes", "warnings", "notice")
 """Values of the sidecar that the page shows."""
-MEMORY_PART = 0.9
-"""Of the machine's memory that a restoration may be predicted to take."""
 BETWEEN = 0.2
 """Seconds between two tellings of the progress."""
 
@@ -85,8 +83,6 @@ def outcome(written: Written, before: Volume | None) -> dict[str, Any]:
 
 def _sr(source: Path, options: Any, asked: Any, progress: Any) -> tuple[Written, Volume]:
     from voxprior.jobs.options import DicomOptions
-    from voxprior.jobs.plan import plan
-    from voxprior.jobs.slices import understand
     from voxprior.jobs.sr_request import SrRequest, prepare
 
     series = source.is_dir()
@@ -95,9 +91,6 @@ def _sr(source: Path, options: Any, asked: Any, progress: Any) -> tuple[Written,
     request = SrRequest(source, target, options, asked.simulate, True, _report(), factor=asked.factor, dicom=dicom)
     prepared = prepare(request)
     (frame,) = prepared.frames
-    shape = frame.volume.data.shape
-    need = plan(understand(frame.volume, frame.options), (shape[0], shape[1], shape[2]), frame.options)
-    _require_memory(need.memory)
     from voxprior.jobs.sr_files import run
 
     (written,) = run(prepared, progress)
@@ -155,18 +148,6 @@ _JOBS: dict[str, Callable[[Path, Any, Any, Any], tuple[Any, Any]]] = {
 
 def _report() -> Path:
     return Path(OUTPUT) / REPORT
-
-
-def _require_memory(need: int) -> None:
-    try:
-        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return
-    if need > MEMORY_PART * total:
-        raise InputError(
-            f"this needs about {need / 2**30:.1f} GiB of memory and the machine has {total / 2**30:.1f}; "
-            "give a coarser spacing, or crop the scan"
-        )
 
 
 def _teller() -> Callable[[dict[str, Any]], None]:

@@ -7,7 +7,7 @@ from operator import itemgetter
 from pathlib import Path
 
 from voxprior.evaluate.calibration import LEVELS
-from voxprior.evaluate.markdown import covered, interval, number, provenance, section, table, unique
+from voxprior.evaluate.markdown import covered, listed, number, provenance, section, table, unique
 from voxprior.evaluate.page import peers as peers_of
 from voxprior.evaluate.page import remarks as remarks_of
 from voxprior.evaluate.page import results
@@ -138,7 +138,7 @@ def _plain(value: float, digits: int) -> str:
 
 
 def _cell(records: Sequence[Record], figure: str, digits: int, show: Callable[[float, int], str]) -> str:
-    """Mean over subjects, with its interval for PSNR in a large enough group; a few are listed by name."""
+    """Mean over subjects, with its interval in a large enough group; a few are listed by name. Seconds have none."""
     found = [(r["case"]["subject"], r["figures"][figure]) for r in records if r["figures"].get(figure) is not None]
     if not found:
         return "-"
@@ -148,7 +148,7 @@ def _cell(records: Sequence[Record], figure: str, digits: int, show: Callable[[f
         values = [value for _, value in sorted(found, key=itemgetter(0))]
         return show(values[0], digits) if len(set(values)) == 1 else " / ".join(show(v, digits) for v in values)
     text = show(mean.value, digits)
-    if figure.startswith("psnr") and mean.low is not None and mean.high is not None:
+    if figure != "seconds" and mean.low is not None and mean.high is not None:
         text += f" [{show(mean.low, digits)}, {show(mean.high, digits)}]"
     return text
 
@@ -194,10 +194,9 @@ def _gain(records: Sequence[Record], label: str, rival: str = WAVELET) -> str:
     for figure in ("psnr", "psnr_object"):
         pairs = paired(records, figure)
         both = {name: values for name, values in pairs.items() if {label, rival} <= values.keys()}
-        mean = mean_over_subjects((subject[name], v[label] - v[rival]) for name, v in both.items())
-        if mean is None:
+        if not both:
             return "-"
-        cells.append(interval(mean))
+        cells.append(listed([(subject[name], v[label] - v[rival]) for name, v in both.items()], sign="+"))
     return f"{cells[0]} ({cells[1]})"
 
 
@@ -242,16 +241,15 @@ def _source(records: Sequence[Record]) -> str:
         mine = [r for r in records if _in(r, group, "uniform") and r["case"]["acceleration"] == 8]
         for label in labels_of(mine):
             found = [r for r in mine if r["label"] == label and r["figures"].get("source")]
-            means = [_source_mean(found, figure) for figure in ("psnr", "ssim", "nmse")]
-            rows.append([group, label, number(means[0], 2), number(means[1], 4), number(means[2], 4)])
+            figures = (("psnr", 2), ("ssim", 4), ("nmse", 4))
+            rows.append([group, label, *(_source_mean(found, figure, digits) for figure, digits in figures)])
     body = table(["group, R = 8 by lines", "method", "PSNR, dB", "SSIM", "NMSE after each has its own maximum"], rows)
     return body and "Ranges from the pair of images; its NMSE does not see a gain error.\n\n" + body
 
 
-def _source_mean(records: Sequence[Record], figure: str) -> float | None:
+def _source_mean(records: Sequence[Record], figure: str, digits: int) -> str:
     pairs = [(r["case"]["subject"], r["figures"]["source"][figure]) for r in records]
-    mean = mean_over_subjects((s, v) for s, v in pairs if v is not None)
-    return mean.value if mean else None
+    return listed([(s, v) for s, v in pairs if v is not None], digits)
 
 
 def _undersampled(records: Sequence[Record]) -> str:

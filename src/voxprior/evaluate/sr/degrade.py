@@ -57,6 +57,13 @@ class Problem:
     affine: NDArray[np.float64]
     thick: Volume
 
+    @property
+    def slices(self) -> SliceGeometry:
+        """Of the thick slices, as the methods are told."""
+        operator = self.measurement.operator
+        assert isinstance(operator, Separable) and operator.slices is not None
+        return operator.slices
+
 
 def thicken(truth: Truth, case: Case, crop: int = CROP) -> Problem:
     """Slices of ``case`` without noise; the truth is cut so that slice stack and fine grid are centred on one

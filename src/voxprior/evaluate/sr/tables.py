@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from voxprior.evaluate.calibration import LEVELS
-from voxprior.evaluate.markdown import interval, number, provenance, section, table, unique
+from voxprior.evaluate.markdown import interval, listed, number, provenance, section, table, unique
 from voxprior.evaluate.page import peers as peers_of
 from voxprior.evaluate.page import remarks as remarks_of
 from voxprior.evaluate.page import results
@@ -71,29 +71,42 @@ def _means(records: Sequence[Record], figure: str, digits: int | None) -> str:
     labels = _present(records)
     rows = []
     for kind in sorted(unique(r["kind"] for r in records)):
-        means = [mean_over_subjects(_subjects(records, kind, label, figure)) for label in labels]
-        count = max((m.subjects for m in means if m), default=0)
-        rows.append([kind, str(count), *(number(m.value if m else None, digits) for m in means)])
+        found = [_subjects(records, kind, label, figure) for label in labels]
+        count = max((len({subject for subject, _ in pairs}) for pairs in found), default=0)
+        rows.append([kind, str(count), *(_mean(pairs, digits) for pairs in found)])
     return table(["case", "subjects", *labels], rows)
+
+
+def _mean(pairs: Sequence[tuple[str, float]], digits: int | None) -> str:
+    """With its interval; what spans powers of ten stands without."""
+    if digits is not None:
+        return listed(pairs, digits)
+    mean = mean_over_subjects(pairs)
+    return number(mean.value if mean else None, digits)
 
 
 def _gains(records: Sequence[Record]) -> str:
     rows = []
     for kind in sorted(unique(r["kind"] for r in records)):
         mine = [r for r in records if r["kind"] == kind]
-        cells = [gain(mine, "psnr"), gain(mine, "psnr_foreground")]
+        cells = [listed(_gained(mine, figure), sign="+") for figure in ("psnr", "psnr_foreground")]
         if cells[0] != "-":
-            groups = [gain([r for r in mine if r["case"]["group"] == group], "psnr") for group in GROUPS]
+            groups = [listed(_gained(mine, "psnr", group), sign="+") for group in GROUPS]
             rows.append([kind, *cells, *groups])
     return table(["case", "all, whole volume", "all, foreground", *GROUPS], rows)
 
 
 def gain(records: Sequence[Record], figure: str) -> str:
     """Mean over subjects of what the mean mode has over cubic in the same case."""
-    pairs = paired(records, figure)
+    return interval(mean_over_subjects(_gained(records, figure)))
+
+
+def _gained(records: Sequence[Record], figure: str, group: str | None = None) -> list[tuple[str, float]]:
+    """What the mean mode has over cubic, case by case with its subject; of one group, or of all."""
+    pairs = paired([r for r in records if group in (None, r["case"]["group"])], figure)
     subject = {r["name"]: r["case"]["subject"] for r in records}
     both = {name: values for name, values in pairs.items() if {MEAN, CUBIC} <= values.keys()}
-    return interval(mean_over_subjects((subject[n], v[MEAN] - v[CUBIC]) for n, v in both.items()))
+    return [(subject[n], v[MEAN] - v[CUBIC]) for n, v in both.items()]
 
 
 def _worst(records: Sequence[Record]) -> str:
@@ -128,8 +141,7 @@ def _drawn(records: Sequence[Record]) -> bool:
 
 def _block_mean(records: Sequence[Record], figure: str) -> str:
     pairs = [(r["case"]["subject"], r["figures"][figure]) for r in records if r["figures"].get(figure) is not None]
-    mean = mean_over_subjects(pairs)
-    return number(mean.value if mean else None, 2)
+    return listed(pairs)
 
 
 def _call_count(records: Sequence[Record]) -> int:
@@ -158,9 +170,7 @@ def _flat(record: Record) -> dict[str, float | None]:
 
 
 def _calibrated(figures: Sequence[tuple[str, dict[str, float | None]]], column: str) -> str:
-    values = [(subject, value) for subject, f in figures if (value := f.get(column)) is not None]
-    mean = mean_over_subjects(values)
-    return number(mean.value if mean else None, 2)
+    return listed([(subject, value) for subject, f in figures if (value := f.get(column)) is not None])
 
 
 def _speed(records: Sequence[Record]) -> str:

@@ -1,0 +1,1 @@
+"""Bench tests on phantoms in closed form: resolution across the slices, noise, low-contrast detail."""
