@@ -134,24 +134,24 @@ OTHERS = {
 STEPS = {"hfs-sde": 20, "ve-sde": 20, "vp-sde": 20, "tpdm": 2, "voxprior": 3}
 """As few as a method takes: they change the time, and not the memory."""
 COLUMNS = {
-    "sr": ("voxel", "sample", "call"),
+    "sr": ("voxel", "sample", "call", "beyond"),
     "recon": ("voxel", "sample", "datum", "held"),
-    "ct": ("voxel", "sample", "held", "call"),
-    "generate": ("voxel", "sample", "call"),
+    "ct": ("voxel", "sample", "held", "call", "beyond"),
+    "generate": ("voxel", "sample", "call", "beyond"),
 }
 """Coefficients of memory that are looked for; what is not here moves together with one that is."""
 
 
 def cases(key: Key, check: bool = False) -> list[Case]:
     """The runs of a row's fit, or of its check."""
-    job, method, mode = key
+    job, method, _ = key
     row, sizes = TABLE[key], (OTHERS if check else SIZES)[job]
     steps = (("steps", STEPS[method]),) if method in STEPS and key != ("sr", "voxprior", "mean") else ()
     if (job, method) == ("recon", "tpdm"):  # it takes stacks
         sizes = tuple(size for size in sizes if size[0] > 1)
     if check:
         return [Case(*key, size, steps, fresh=True) for size in sizes]
-    found = [Case(*key, size, steps, fresh=k == 0) for k, size in enumerate(sizes)]
+    found = [Case(*key, size, steps) for size in sizes] + [Case(*key, sizes[0], steps, fresh=True)]
     if row.tile:
         found += [Case(*key, sizes[1], (*steps, ("memory", 128))), Case(*key, sizes[-1], (*steps, ("memory", 1600)))]
     if row.calls[0]:
@@ -266,7 +266,7 @@ def size_of(case: Case) -> Size:
 def fit(key: Key, rows: list[dict[str, Any]]) -> Row:
     """The row of a way: memory by least squares of what it is off, in parts of what was measured; and its work."""
     shape, columns = Row(0.0, calls=TABLE[key].calls, tile=TABLE[key].tile), COLUMNS[key[0]]
-    names = ("voxel", "sample", "datum", "held", "call")
+    names = Row._fields[1:7]
     chosen = [names.index(name) for name in columns]
     table, peaks = [], []
     for row in rows:
@@ -279,10 +279,10 @@ def fit(key: Key, rows: list[dict[str, Any]]) -> Row:
     found, _ = nnls(np.array(table) * weights[:, None], np.ones(len(peaks)))
     memory = {columns[k]: round(float(v), 1) for k, v in enumerate(found[2:])}
     base = round(float(found[0] + found[1])) * 2**20
-    return shape._replace(base=base, **memory, **work(rows, shape))
+    return shape._replace(base=base, **memory, **work(key, rows, shape))
 
 
-def work(rows: list[dict[str, Any]], shape: Row) -> dict[str, float]:
+def work(key: Key, rows: list[dict[str, Any]], shape: Row) -> dict[str, float]:
     """What takes the time, as one term of it, in multiply-adds of a bare convolution."""
     timed = [(counts(way_of(case), size_of(case), shape), row["seconds"] * row["rate"])
              for row in rows if (case := case_of(row)).whole]
@@ -291,7 +291,7 @@ def work(rows: list[dict[str, Any]], shape: Row) -> dict[str, float]:
     c, spent = timed[0]
     if c.network:
         return {"network": round(spent / c.network, 2)}
-    return {"product": round(spent / c.products, 1)} if c.products else {"once": round(spent / c.once)}
+    return {"once": round(spent / c.once)} if key[0] == "sr" else {"start": round(spent / max(c.start, 1))}
 
 
 def case_of(row: dict[str, Any]) -> Case:

@@ -80,11 +80,12 @@ def test_info_is_the_registry(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_table_of_default_weights_is_what_the_methods_take() -> None:
     """Guards the table, which imports no method: it must say what each would load."""
-    from voxprior.methods import ct, hfs_sde, kspace, tpdm
+    from voxprior.methods import ct, hfs_sde, kspace, os_ddpm, tpdm
     from voxprior.priors.weights import DEFAULT
 
     table = registry.DEFAULT_WEIGHTS
-    assert table["sr"] == table["generate"] == {"voxprior": DEFAULT, "tpdm": DEFAULT}
+    assert table["generate"] == {"voxprior": DEFAULT, "tpdm": DEFAULT}
+    assert table["sr"] == {**table["generate"], "os-ddpm": os_ddpm.STUDENT}
     assert table["recon"]["voxprior"] == kspace.WEIGHTS and table["recon"]["tpdm"] == tpdm.COMPLEX_WEIGHTS
     assert table["ct"] == {"voxprior": ct.WEIGHTS, "tpdm": tpdm.TOMOGRAPHY_WEIGHTS}
     for name in ("hfs-sde", "ve-sde", "vp-sde"):

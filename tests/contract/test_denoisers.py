@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from volume_priors import live
 from voxprior.diffusion.denoiser import Denoiser
 from voxprior.diffusion.parameterisation import Converted
 from voxprior.diffusion.path import VariancePreserving
@@ -18,6 +19,7 @@ from voxprior.priors.bound import BoundPrior
 from voxprior.priors.gaussian import StationaryGaussian, power_law
 from voxprior.priors.plain import unconditional
 from voxprior.priors.planes import Slabs, averaged, slicewise
+from voxprior.priors.volume_bound import BoundVolume
 from voxprior.priors.weights import load
 from voxprior.volume import SliceGeometry
 
@@ -40,6 +42,15 @@ def _bound() -> Denoiser:
     return BoundPrior(prior, Measurement(operator, operator.apply(truth), None, affine)).denoiser(0)
 
 
+def _volume() -> Denoiser:
+    slices = SliceGeometry(2, 3, 5.0, 5.0, SHAPE[2], 1.0)
+    operator = Separable.from_slices(slices, (*SHAPE[:2], 3))
+    truth = torch.rand(1, *SHAPE, generator=torch.Generator().manual_seed(5)) + 0.2
+    affine = torch.eye(4, dtype=torch.float64).numpy()
+    prior = live(tile=(2, 8, 8), overlap=(1, 4, 4))
+    return BoundVolume(prior, Measurement(operator, operator.apply(truth), None, affine)).denoiser()
+
+
 DENOISERS: dict[str, Callable[[], Denoiser]] = {
     "gaussian": lambda: StationaryGaussian(torch.zeros(()), power_law(SHAPE, 0.5)),
     "slicewise": lambda: slicewise(_blur, Slabs(1, 2, slab=2, halo=1), (0.01, 10.0)),
@@ -47,6 +58,7 @@ DENOISERS: dict[str, Callable[[], Denoiser]] = {
         [slicewise(_blur, Slabs(a, 2, slab=3, halo=1), (0.01, 10.0)) for a in (0, 1)], [0.3, 0.7]
     ),
     "slice prior": _bound,
+    "volume prior": _volume,
     "slice prior alone": lambda: unconditional(load().prior, SHAPE, 1, scale=0.8),
     "network of noise": lambda: Converted(
         lambda x, t: torch.tanh(x / (1 + t)), VariancePreserving(), "noise", (0.01, 10.0)

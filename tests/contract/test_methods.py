@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import numpy as np
@@ -11,18 +13,22 @@ import torch
 from pydantic import ValidationError
 
 from phantoms import HEAD
+from volume_priors import untrained
 from voxprior import registry
 from voxprior.diffusion.noise import SeededNoise
 from voxprior.errors import InputError
 from voxprior.methods.result import Result
 from voxprior.operators.base import Measurement, Stack
 from voxprior.operators.separable import Separable
+from voxprior.priors.weights import export
 from voxprior.volume import SliceGeometry
 
 METHODS = sorted(registry.METHODS["sr"])
 CONSISTENT = {"voxprior", "cubic-projected"}
 QUICK = {"tpdm": {"steps": 60}}
 """Options of methods whose published settings take hours."""
+UNTRAINED = {"os-ddpm"}
+"""Methods that take a volume prior: one that adds nothing to the interpolated slices."""
 SLACK = {"tpdm": 1.1}
 """How much worse than repeated slices a single sample of few steps may be."""
 SLICES = SliceGeometry(2, 6, 6.0, 5.0, 18, 2.0)
@@ -35,8 +41,16 @@ def _measurement(unit: float = 1.0) -> Measurement:
     return Measurement(operator, torch.from_numpy(data).float()[None], None, AFFINE)
 
 
+@cache
+def _untrained() -> str:
+    path = Path(mkdtemp()) / "untrained.safetensors"
+    export(untrained(), path, {"licence": "CC0", "data": {}, "training": {}, "figures": {}})
+    return str(path)
+
+
 def _options(name: str) -> Any:
-    return registry.resolve(name).Options(**QUICK.get(name, {}))
+    weights = {"weights": _untrained()} if name in UNTRAINED else {}
+    return registry.resolve(name).Options(**QUICK.get(name, {}), **weights)
 
 
 @cache

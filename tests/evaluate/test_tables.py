@@ -1,9 +1,12 @@
 """The page: averages by subject, gains, the worst case, and tables of hand-made records."""
 
+import math
+
 import pytest
 
-from voxprior.evaluate.sr.tables import GROUPS, render
-from voxprior.evaluate.statistics import latest, mean_over_subjects
+from voxprior.evaluate.markdown import listed
+from voxprior.evaluate.sr.tables import GROUPS, gain, render
+from voxprior.evaluate.statistics import latest, mean_over_subjects, rate_over_subjects
 
 
 def _record(label, psnr, subject="a", kind="x5 box", direction="A-P", assumed="box", crop=0, repeats=1, **figures):
@@ -55,7 +58,7 @@ def test_the_newest_result_of_a_case_counts():
 
 
 def test_gains_are_paired_and_averaged_by_subject():
-    """Subject a gains 2 and 4 dB along two directions, b gains 1 dB: 2 dB."""
+    """Subject a gains 2 and 4 dB along two directions, b gains 1 dB; so few are listed, in the README averaged."""
     records = [
         _record("cubic", 20.0),
         _record("voxprior mean", 22.0),
@@ -65,7 +68,27 @@ def test_gains_are_paired_and_averaged_by_subject():
         _record("voxprior mean", 26.0, subject="b"),
         _record("voxprior mean", 99.0, subject="c"),
     ]
-    assert "| x5 box | +2.00 | +2.00 | +2.00 | - | - |" in render(records)
+    assert "| x5 box | +3.00 / +1.00 | +3.00 / +1.00 | +3.00 / +1.00 | - | - |" in render(records)
+    assert gain(records, "psnr") == "+2.00"
+
+
+def test_means_of_enough_subjects_have_their_interval():
+    """A mean over seven subjects says nothing without how much they differ."""
+    found = [(str(i), float(i)) for i in range(5)]
+    assert listed(found, 1) == "2.0 [0.8, 3.2]" and listed(found, 1, "+") == "+2.0 [+0.8, +3.2]"
+    assert listed([("b", 1.0), ("a", 2.0), ("a", 4.0)], 1) == "3.0 / 1.0" and listed([]) == "-"
+    page = render([_record("cubic", 20.0 + i, str(i)) for i in range(5)])
+    assert "| x5 box | 5 | 22.00 [20.80, 23.20] |" in page
+
+
+def test_a_rate_of_nothing_has_a_bound_and_clusters_widen_it():
+    """None in a litre is fewer than three (Poisson); all in one subject of five is less sure than one in each."""
+    assert rate_over_subjects([]) is None
+    none = rate_over_subjects([("a", 0, 0.5), ("b", 0, 0.5)])
+    assert (none.value, none.events) == (0, 0) and none.upper == pytest.approx(-math.log(0.05))
+    even = rate_over_subjects([(name, 20, 1.0) for name in "abcde"])
+    one = rate_over_subjects([(name, 100 if name == "a" else 0, 1.0) for name in "abcde"])
+    assert even.value == one.value == 20 and even.upper < 25 and one.upper >= 40
 
 
 def test_the_worst_case_is_named_and_the_wrong_profile_is_not_it():

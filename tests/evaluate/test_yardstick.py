@@ -7,6 +7,8 @@ import pytest
 
 from voxprior.evaluate import yardstick
 from voxprior.evaluate.yardstick import MemoryPeak, bare_convolution_rate
+from voxprior.jobs import room
+from voxprior.jobs.room import resident
 
 
 def _hold(megabytes):
@@ -15,7 +17,7 @@ def _hold(megabytes):
     return block.sum()
 
 
-@pytest.mark.skipif(yardstick.resident_bytes() is None, reason="the system does not tell resident memory")
+@pytest.mark.skipif(resident() is None, reason="the system does not tell resident memory")
 def test_memory_is_that_of_the_block_and_not_of_an_earlier_one():
     """A lifetime maximum would give every later case the figure of the largest earlier one."""
     with MemoryPeak() as large:
@@ -29,7 +31,7 @@ def test_memory_is_that_of_the_block_and_not_of_an_earlier_one():
 
 def test_a_system_that_does_not_tell_gives_none(monkeypatch, tmp_path):
     """An absent figure must not read as zero bytes."""
-    monkeypatch.setattr(yardstick, "_STATM", tmp_path / "absent")
+    monkeypatch.setattr(room, "ROOT", tmp_path / "absent")
     with MemoryPeak() as memory:
         pass
     assert (memory.peak, memory.extra) == (None, None)

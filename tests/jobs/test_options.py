@@ -79,6 +79,7 @@ def test_recorded_settings_make_the_same_options_again_and_name_no_folder() -> N
 def test_the_reference_page_holds_every_option_with_its_default() -> None:
     """Guards the documentation: its table is that of the class, line by line."""
     text = PAGE.read_text(encoding="utf-8")
-    for name, field in (o for kind in (SrOptions, ReconOptions, CtOptions, EnhanceOptions) for o in kind.model_fields.items()):
+    kinds = SrOptions, ReconOptions, CtOptions, EnhanceOptions
+    for name, field in (option for kind in kinds for option in kind.model_fields.items()):
         default = "" if field.default is None else f"`{field.default}`"
         assert f"| `--{name.replace('_', '-')}` | {default} | {field.description} |" in text

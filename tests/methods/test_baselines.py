@@ -112,7 +112,7 @@ def test_every_baseline_meets_the_contract(method):
 
 @pytest.mark.parametrize("method", ALL)
 def test_other_measurements_are_refused(method):
-    """A decimation without known voxel centres has nothing to interpolate between: silence would return a wrong image."""
+    """A decimation without known voxel centres cannot be interpolated: silence would return a wrong image."""
     g = _geometry(axis=0, count=4, factor=2)
     plane = Separable({0: g.matrix(), 1: np.eye(5)}, (8, 5, 6), (g,))
     for operator in (Separable({0: g.matrix()}, (8, 5, 6)), plane):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from voxprior.priors.denoiser import Denoised
 from voxprior.priors.tiles import Tiles
 from voxprior.priors.volume import VolumePrior, VolumePriorConfig
 from voxprior.priors.volume_bound import BoundVolume
+from voxprior.priors.weights import Weights
 from voxprior.volume import SliceGeometry
 
 Array = NDArray[np.float64]
@@ -95,7 +97,7 @@ def _heun(mean: Array, steps: int) -> Array:
         return np.asarray((x - mean - STD**2 / (STD**2 + sigma**2) * (x - mean)) / sigma)
 
     x = grid[0] * _rng(-1)
-    for sigma, after in zip(grid, grid[1:], strict=False):
+    for sigma, after in pairwise(grid):
         k = slope(x, sigma)
         end = x + (after - sigma) * k
         x = end if after == 0 else x + (after - sigma) * (k + slope(end, after)) / 2
@@ -118,14 +120,20 @@ def test_twenty_steps_are_those_of_a_literal_reference(measurement: Measurement,
     assert result.calls == (39 if sampler == "heun" else 20)
 
 
-def test_a_thousand_steps_are_the_published_table(measurement: Measurement) -> None:
-    """Guards the schedule as published: all times, variance beta, no noise in the last step."""
-    mean, scale = _told(measurement)
-    prior = Gaussian(VolumePriorConfig(**SMALL))
-    found = _run(prior, measurement, steps=1000).mean / scale
-    assert float((found - torch.from_numpy(_published(mean, 1000, "ancestral"))).abs().max()) < 1e-6
+def test_a_thousand_steps_are_the_published_table() -> None:
+    """Guards the schedule as published: all times, the posterior's mean, variance beta, no noise in the last step."""
     steps = rows(1000, "ancestral", 20.0)
-    assert len(steps) == 1000 and steps[-1].kick == 0 and steps[0].sigma == pytest.approx(157.40728, abs=1e-5)
+    beta, before = np.linspace(1e-4, 0.02, 1000), np.append(1.0, TABLE[:-1])
+    of_clean = beta * np.sqrt(before) / (1 - TABLE)
+    of_state = (1 - before) * np.sqrt(1 - beta) / (1 - TABLE)
+    noise = np.sqrt(beta)
+    noise[0] = 0
+    # The rows are those of x_t / a: numbers of x_(t-1) are divided by its factor, those of x_t multiplied by theirs.
+    found = np.array([[s.pull, s.keep, s.kick, s.sigma] for s in reversed(steps)]).T
+    expected = of_clean / np.sqrt(before), of_state * np.sqrt(TABLE / before), noise / np.sqrt(before)
+    np.testing.assert_allclose(found[:3], expected, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(found[3], np.sqrt((1 - TABLE) / TABLE), rtol=1e-9)
+    assert steps[0].sigma == pytest.approx(157.40728, abs=1e-5)
 
 
 def test_one_step_is_the_denoiser_of_noise(measurement: Measurement) -> None:
@@ -151,6 +159,18 @@ def test_the_weights_follow_the_number_of_steps(measurement: Measurement) -> Non
         result = OsDdpm(shelved)(measurement, Settings(**options), SeededNoise(0))
         assert result.weights is not None and result.weights["name"] == asked[-1]
     assert asked == [STUDENT, TEACHER, "mine"]
+
+
+def test_a_student_of_another_start_is_refused(measurement: Measurement) -> None:
+    """A student that was made to start from the degraded volume would be asked what it has never seen."""
+    for start, steps in (("degraded", 1), ("noise", 1), ("degraded", 2)):
+        weights = Weights(_gaussian(), {"student": {"start": start, "level": 1.0}}, "mine", "0" * 64)
+        method = OsDdpm(lambda name, device, weights=weights: weights)
+        if (start, steps) == ("degraded", 1):
+            with pytest.raises(InputError, match="mine: its one step is not from noise"):
+                method(measurement, Settings(steps=steps), SeededNoise(0))
+        else:
+            assert method(measurement, Settings(steps=steps), SeededNoise(0)).calls == steps
 
 
 def test_projection_is_as_published_or_exact(measurement: Measurement) -> None:

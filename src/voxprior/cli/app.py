@@ -13,8 +13,9 @@ from typing import Any
 from cyclopts import App, CycloptsError, Parameter
 
 import voxprior
-from voxprior.cli import bids, cite, ct, describe, distill, doctor, evaluate, generate, info, receive, recon, serve, sr, train
+from voxprior.cli import bids, cite, ct, describe, doctor, evaluate, generate, info, receive, recon, serve, sr, train
 from voxprior.cli import demo as demo_command
+from voxprior.cli import distill as distill_command
 from voxprior.cli import enhance as enhance_command
 from voxprior.cli import verify as verify_command
 from voxprior.cli.show import warn
@@ -37,7 +38,7 @@ app.command(enhance_command.enhance, name="enhance")
 app.command(generate.generate, name="generate")
 app.command(bids.bids, name="bids")
 app.command(train.train, name="train")
-app.command(distill.distill, name="distill")
+app.command(distill_command.distill, name="distill")
 app.command(evaluate.app, name="evaluate")
 app.command(demo_command.demo, name="demo")
 app.command(info.info, name="info")

@@ -44,6 +44,62 @@ def sr(
 
 
 @app.command
+def enhance(
+    *,
+    data: Path,
+    out: Path = Path("docs/results"),
+    page: Path = Path("docs/results.md"),
+    only: Only = (),
+) -> int:
+    """Measure refinement in plane and a simulated weak field; goes on where an earlier run ended.
+
+    Parameters
+    ----------
+    data
+        Folder with manifest.csv and its scans.
+    out
+        Folder for the figures of each case.
+    page
+        Markdown page of tables to write.
+    only
+        Words that must all occur in SUBJECT KIND DIRECTIONS METHOD.
+    """
+    from voxprior.evaluate.enhance.run import evaluate_enhance
+
+    made = evaluate_enhance(data, out, page, only)
+    say(f"{len(made)} new results; tables in {page}")
+    return 0
+
+
+@app.command(name="one-step")
+def one_step(
+    *,
+    data: Path,
+    out: Path = Path("docs/results"),
+    page: Path = Path("docs/results.md"),
+    only: Only = (),
+) -> int:
+    """Measure one step against many steps on blocks of thick slices; goes on where an earlier run ended.
+
+    Parameters
+    ----------
+    data
+        Folder with manifest.csv and its scans.
+    out
+        Folder for the figures of each case.
+    page
+        Markdown page of tables to write.
+    only
+        Words that must all occur in SUBJECT KIND DIRECTION METHOD.
+    """
+    from voxprior.evaluate.one_step.run import evaluate_one_step
+
+    made = evaluate_one_step(data, out, page, only)
+    say(f"{len(made)} new results; tables in {page}")
+    return 0
+
+
+@app.command
 def recon(
     *,
     data: Path | None = None,

@@ -317,9 +317,14 @@ class CosineProduct(_Table):
 
     @cached_property
     def _logs(self) -> tuple[float, ...]:
-        kept = accumulate(2 * math.log(math.cos(math.pi * i / (2 * self.steps))) for i in range(1, self.steps))
+        kept = accumulate(_log_squared_cosine(math.pi * i / (2 * self.steps)) for i in range(1, self.steps))
         # ln(e^-log - 1) as -log + ln(1 - e^log): the product itself underflows long before the table ends.
         return tuple((math.log(self.v) - log + math.log(-math.expm1(log))) / 2 for log in kept)
+
+
+def _log_squared_cosine(angle: float) -> float:
+    # The cosine of a small angle keeps few digits of its distance from 1, and that is all that the first steps have.
+    return math.log1p(-(math.sin(angle) ** 2)) if angle < 1 else 2 * math.log(math.cos(angle))
 
 
 def levels(path: Path, n: int, sigma_0: float, sigma_min: float) -> tuple[float, ...]:

@@ -11,6 +11,8 @@ from voxprior.evaluate.store import Store
 
 PARTS: Mapping[str, str] = {
     "sr": "voxprior.evaluate.sr.tables",
+    "enhance": "voxprior.evaluate.enhance.tables",
+    "one-step": "voxprior.evaluate.one_step.tables",
     "recon": "voxprior.evaluate.recon.tables",
     "ct": "voxprior.evaluate.ct.tables",
     "samplers": "voxprior.evaluate.samplers.tables",

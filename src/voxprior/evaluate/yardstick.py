@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 import threading
 import time
-from pathlib import Path
 from types import TracebackType
 
 import torch
 
-_STATM = Path("/proc/self/statm")
+from voxprior.jobs.room import resident
 
 
 @torch.no_grad()
@@ -50,7 +48,7 @@ class MemoryPeak:
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
     def __enter__(self) -> MemoryPeak:
-        self._start = self.peak = resident_bytes()
+        self._start = self.peak = resident()
         self._thread.start()
         return self
 
@@ -68,14 +66,6 @@ class MemoryPeak:
             self._look()
 
     def _look(self) -> None:
-        now = resident_bytes()
+        now = resident()
         if now is not None and self.peak is not None:
             self.peak = max(self.peak, now)
-
-
-def resident_bytes() -> int | None:
-    """Bytes of this process in memory now, or None where the system does not tell."""
-    try:
-        return int(_STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError, IndexError):
-        return None

@@ -89,8 +89,16 @@ def _needs(needs: list[dict[str, Any]], machine: dict[str, Any]) -> list[str]:
             lines.append(f"  {need['job']}, {ASSUMED[need['job']]}:")
         told.add(need["job"])
         way = f"{need['job']} --method {need['method']}" + ("" if need["mode"] is None else f" --mode {need['mode']}")
-        lines.append(f"  {way:<40} {need['memory'] / 2**20:>7.0f} MB {need['seconds']:>9.1f} s")
+        lines.append(f"  {way:<40} {need['memory'] / 2**20:>7.0f} MB {_time(need['seconds']):>8}")
     return lines
+
+
+def _time(seconds: float) -> str:
+    """In a unit that leaves a number people can picture."""
+    for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.1f} s"
 
 
 def _geometry(s: dict[str, Any]) -> SliceGeometry:

@@ -18,6 +18,7 @@ USED = 0.9
 """Part of the memory that is left which a choice of smaller calls fills, for what a prediction may be off."""
 REMEDIES = {
     "sr": "give a coarser --spacing, fewer --samples, or crop the scan",
+    "enhance": "give a smaller --factor, fewer --samples, or crop the scan",
     "recon": "give fewer --coils or --samples, or fewer slices",
     "ct": "give fewer --samples, or fewer slices",
     "generate": "give a smaller --shape, or fewer --samples",
@@ -47,8 +48,8 @@ def run_fitting(
         _release(values)
         result = _attempt(run, values)
         if result is not None:
-            told = f"memory ran out with network calls of {megabytes(how)} MB; it was done with those of {fewer.memory} MB"
-            return result, values, (told,)
+            told = f"network calls of {megabytes(how)} MB; it was done with those of {fewer.memory} MB"
+            return result, values, (f"memory ran out with {told}",)
     raise InputError(_refusal(need if fewer is None else predict(fewer, size), "and memory ran out", job))
 
 
@@ -82,7 +83,7 @@ def fitted(values: Any, job: str, options: SharedOptions, size: Size) -> Any:
     if lowest is None or lowest.memory - there > room:
         raise InputError(_refusal(lowest, f"and there are {(room + there) / MEGABYTE:.0f} MB", job))
     rest = need.memory - there - need.network
-    return _with_calls(values, replace(how, memory=megabytes(how, (USED * room - rest) * need.call / need.network)))
+    return _with_calls(values, replace(how, memory=megabytes(how, (USED * room - rest) / need.each)))
 
 
 def _with_calls(values: Any, how: Way) -> Any:

@@ -165,8 +165,8 @@ class EnhanceOptions(ImageOptions, CoarseOptions):
 
     for_method: ClassVar[tuple[str, ...]] = (*METHOD_OPTIONS, "planes", "network", "project", "table", "snapshots")
 
-    planes: Literal["one", "three"] | None = Field(
-        default=None, description="voxprior: slices of one direction (its default), or of three directions, combined."
+    planes: Literal["one", "three", "volume"] | None = Field(
+        default=None, description="voxprior: slices of one direction (its default), of three, combined, or the volume at once."
     )
     network: Literal["planes", "volume"] | None = Field(
         default=None, description="mri-sr: three networks of slices, combined (its default), or one of the volume."

@@ -52,10 +52,11 @@ class Row(NamedTuple):
     """What a way of working takes.
 
     Peak memory of the process, bytes: ``base``, and for each voxel of the image, voxel of a sample, measured number,
-    number of the operator, and slice voxel of the largest network call. Work, in multiply-adds of a bare convolution:
-    for each multiply-add of the network, for each voxel once, and for each voxel and unit of the operator in each
-    call. ``calls``: of the network for each step of a sample, for each step, and once. ``tile``: bytes that a slice
-    voxel of a call counts in ``--memory``; 0: calls cannot be made smaller.
+    number of the operator, slice voxel of the largest network call up to ``VOXELS_AT_ONCE``, and beyond (the blocks are
+    then so large that the system takes them back at once). Work, in multiply-adds of a bare convolution: for each
+    multiply-add of the network, voxel, measured number, and measured number in each call. ``calls``: of the network for
+    each step of a sample, for each step, and once. ``tile``: bytes that a slice voxel of a call counts in ``--memory``;
+    0: calls cannot be made smaller.
     """
 
     base: float
@@ -64,52 +65,84 @@ class Row(NamedTuple):
     datum: float = 0.0
     held: float = 0.0
     call: float = 0.0
+    beyond: float = 0.0
     network: float = 0.0
     once: float = 0.0
+    start: float = 0.0
     product: float = 0.0
     calls: tuple[int, int, int] = (0, 0, 0)
     tile: int = 0
 
 
+_MB = MEGABYTE
+_HEAD = Row(351 * _MB, voxel=23.8, sample=3.0, call=417, beyond=193, network=1.63, tile=FORWARD_BYTES)
+_SPLINE = Row(350 * _MB, voxel=21.0, once=900)
+_COILS = Row(471 * _MB, voxel=112, datum=12, held=271, start=1e3)
+_RAYS = Row(397 * _MB, voxel=8.0, held=33.8)
 TABLE: dict[tuple[str, str, str | None], Row] = {
-    ("sr", "voxprior", "mean"): Row(0, calls=(0, 0, 2), tile=FORWARD_BYTES),
-    ("sr", "voxprior", "sample"): Row(0, calls=(1, 0, 2), tile=FORWARD_BYTES),
-    ("sr", "nearest", None): Row(0),
-    ("sr", "linear", None): Row(0),
-    ("sr", "cubic", None): Row(0),
-    ("sr", "cubic-projected", None): Row(0),
-    ("sr", "tpdm", None): Row(0, calls=(2, 0, 0), tile=GRADIENT_BYTES),
-    ("recon", "voxprior", "mean"): Row(0, calls=(0, 1, 0)),
-    ("recon", "voxprior", "sample"): Row(0, calls=(1, 0, 1)),
-    ("recon", "tpdm", None): Row(0, calls=(2, 0, 0), tile=GRADIENT_BYTES),
-    ("recon", "hfs-sde", None): Row(0, calls=(2, 0, 0)),
-    ("recon", "ve-sde", None): Row(0, calls=(2, 0, 0)),
-    ("recon", "vp-sde", None): Row(0, calls=(2, 0, 0)),
-    ("recon", "zero-filled", None): Row(0),
-    ("recon", "sense", None): Row(0),
-    ("recon", "tv", None): Row(0),
-    ("ct", "voxprior", "mean"): Row(0, calls=(0, 1, 0), tile=GRADIENT_BYTES),
-    ("ct", "voxprior", "sample"): Row(0, calls=(1, 1, 1), tile=GRADIENT_BYTES),
-    ("ct", "tpdm", None): Row(0, calls=(2, 0, 0), tile=GRADIENT_BYTES),
-    ("ct", "fbp", None): Row(0),
-    ("ct", "cgls", None): Row(0),
-    ("ct", "tv", None): Row(0),
-    ("generate", "voxprior", None): Row(0, calls=(1, 0, 0), tile=FORWARD_BYTES),
-    ("generate", "tpdm", None): Row(0, calls=(2, 0, 0), tile=GRADIENT_BYTES),
+    ("sr", "voxprior", "mean"): _HEAD._replace(calls=(0, 0, 2)),
+    ("sr", "voxprior", "sample"): _HEAD._replace(calls=(1, 0, 2)),
+    ("sr", "tpdm", None): Row(
+        451 * _MB, voxel=23.4, sample=16.1, call=685, beyond=685, network=4.7, calls=(2, 0, 0), tile=GRADIENT_BYTES
+    ),
+    ("sr", "nearest", None): _SPLINE,
+    ("sr", "linear", None): _SPLINE,
+    ("sr", "cubic", None): _SPLINE,
+    ("sr", "cubic-projected", None): Row(347 * _MB, voxel=24.4, once=6200),
+    ("recon", "voxprior", "mean"): _COILS._replace(
+        base=430 * _MB, voxel=300, held=520, call=433, network=1.63, start=1.5e5, product=4e4, calls=(0, 1, 0)
+    ),
+    ("recon", "voxprior", "sample"): _COILS._replace(
+        base=430 * _MB, voxel=300, sample=40, held=520, call=433, network=1.63, start=1.5e5, product=4e4,
+        calls=(1, 0, 1),
+    ),
+    ("recon", "tpdm", None): Row(
+        451 * _MB, voxel=40, sample=16, datum=70, call=685, beyond=685, network=4.7, product=8e4, calls=(2, 0, 0),
+        tile=GRADIENT_BYTES,
+    ),
+    ("recon", "hfs-sde", None): _COILS._replace(call=433, network=1.63, start=1.5e5, product=4e4, calls=(2, 0, 0)),
+    ("recon", "ve-sde", None): _COILS._replace(call=433, network=1.63, start=1.5e5, product=4e4, calls=(2, 0, 0)),
+    ("recon", "vp-sde", None): _COILS._replace(call=433, network=1.63, start=1.5e5, product=4e4, calls=(2, 0, 0)),
+    ("recon", "zero-filled", None): _COILS,
+    ("recon", "sense", None): _COILS._replace(start=1.5e5),
+    ("recon", "tv", None): _COILS._replace(start=4e5),
+    ("ct", "voxprior", "mean"): Row(
+        349 * _MB, voxel=66, held=43, call=545, beyond=545, network=1.63, start=1.5e6, product=1.3e5, calls=(0, 1, 0),
+        tile=GRADIENT_BYTES,
+    ),
+    ("ct", "voxprior", "sample"): Row(
+        349 * _MB, voxel=66, sample=16, held=43, call=545, beyond=545, network=1.63, start=1.5e6, product=1.3e5,
+        calls=(1, 1, 1), tile=GRADIENT_BYTES,
+    ),
+    ("ct", "tpdm", None): Row(
+        440 * _MB, voxel=66, sample=16, held=43, call=545, beyond=545, network=4.7, product=1e5, calls=(2, 0, 0),
+        tile=GRADIENT_BYTES,
+    ),
+    ("ct", "fbp", None): _RAYS._replace(start=5e4),
+    ("ct", "cgls", None): _RAYS._replace(start=7.5e5),
+    ("ct", "tv", None): _RAYS._replace(start=1.5e6),
+    ("generate", "voxprior", None): Row(
+        324 * _MB, voxel=24.1, sample=3.0, call=473, beyond=473, network=1.63, calls=(1, 0, 0), tile=FORWARD_BYTES
+    ),
+    ("generate", "tpdm", None): Row(
+        361 * _MB, voxel=46.0, sample=3.0, call=290, beyond=290, network=1.63, calls=(2, 0, 0), tile=GRADIENT_BYTES
+    ),
 }
 """Job, method and mode to what it takes; ``python benchmarks/memory.py`` measures these rows and prints them."""
 
 
 class Counts(NamedTuple):
-    """What the coefficients of a :class:`Row` are for, in their order: five of memory, three of work."""
+    """What the coefficients of a :class:`Row` are for, in their order: six of memory, four of work."""
 
     voxels: int
     sampled: int
     data: int
     held: int
     call: int
+    beyond: int
     network: float
     once: int
+    start: int
     products: int
 
 
@@ -118,7 +151,7 @@ class Plan:
     """What a run of ``voxels`` of output will need.
 
     ``memory``: peak of the process, bytes; ``base`` of it are the program, and ``network`` one network call of ``call``
-    slice voxels. ``work``: in multiply-adds of a bare convolution.
+    slice voxels, ``each`` of which takes so much at most. ``work``: in multiply-adds of a bare convolution.
     """
 
     voxels: int
@@ -126,6 +159,7 @@ class Plan:
     base: int
     network: int
     call: int
+    each: float
     work: float
 
 
@@ -159,9 +193,10 @@ def predict(how: Way, size: Size) -> Plan | None:
     if row is None:
         return None
     c = counts(how, size, row)
-    memory = row.base + sum(a * b for a, b in zip(row[1:6], c[:5], strict=True))
-    work = sum(a * b for a, b in zip(row[6:9], c[5:], strict=True))
-    return Plan(size.voxels, round(memory), round(row.base), round(row.call * c.call), c.call, work)
+    memory = row.base + sum(a * b for a, b in zip(row[1:7], c[:6], strict=True))
+    work = sum(a * b for a, b in zip(row[7:11], c[6:], strict=True))
+    network = row.call * c.call + row.beyond * c.beyond
+    return Plan(size.voxels, round(memory), round(row.base), round(network), c.call + c.beyond, row.call, work)
 
 
 def counts(how: Way, size: Size, row: Row) -> Counts:
@@ -176,10 +211,12 @@ def counts(how: Way, size: Size, row: Row) -> Counts:
         sampled=size.voxels * how.samples,
         data=size.data,
         held=size.held,
-        call=call,
+        call=min(call, VOXELS_AT_ONCE),
+        beyond=max(call - VOXELS_AT_ONCE, 0),
         network=calls * size.voxels * nominal,
         once=size.voxels,
-        products=max(calls, 1) * size.count * size.held,
+        start=size.data,
+        products=calls * size.data,
     )
 
 
@@ -189,7 +226,8 @@ def smaller(how: Way, size: Size, memory: int) -> Way | None:
     if row is None or row.tile == 0:
         return None
     fewer = replace(how, memory=memory)
-    return fewer if counts(fewer, size, row).call < counts(how, size, row).call else None
+    now, then = (counts(way, size, row) for way in (how, fewer))
+    return fewer if then.call + then.beyond < now.call + now.beyond else None
 
 
 def megabytes(how: Way, voxels: float | None = None) -> int:

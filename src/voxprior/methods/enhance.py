@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
+from voxprior.diffusion.denoiser import Denoiser
 from voxprior.diffusion.noise import Noise
 from voxprior.diffusion.sample import PREVIOUS, start
 from voxprior.diffusion.schedule import alternating, dpm_2m, karras, schedule
@@ -20,19 +22,22 @@ from voxprior.operators.separable import EXACT_CONDITION, Separable
 from voxprior.priors.denoiser import SlicePrior
 from voxprior.priors.grid import BoundGrid
 from voxprior.priors.portion import FORWARD_BYTES, voxels_at_once
-from voxprior.priors.weights import Shelf
+from voxprior.priors.volume import VolumePrior
+from voxprior.priors.volume_bound import BoundVolume
+from voxprior.priors.weights import Shelf, Weights
 
-DEFAULT = "head-enhance"
-"""Weights unless said otherwise."""
+DEFAULT, VOLUME = "head-enhance", "head-volume"
+"""Weights unless said otherwise, of slices and of volumes."""
 
 
 class Settings(BaseModel):
     """Settings of the method.
 
     ``mode``: ``mean`` (one pass a plane) or ``sample`` (posterior samples of ``steps`` calls each). ``samples``: how
-    many. ``planes``: slices that hold the coarse axes, or ``three`` networks, one a direction of slices, combined.
+    many. ``planes``: slices that hold the coarse axes, ``three`` networks, one a direction of slices, combined, or the
+    ``volume`` at once by a 3-D network.
     ``degradation``: what made the voxels coarse; after ``1.5t`` nothing is projected. ``memory``: megabytes for one
-    network call. ``weights``: bundled name, file or ``hf://``. ``snapshots``: keep a picture every so many network
+    network call. ``weights``: bundled name, file or ``hf://``; by default those of ``planes``. ``snapshots``: keep a picture every so many network
     calls of the first sample.
     """
 
@@ -42,9 +47,9 @@ class Settings(BaseModel):
     mode: Literal["mean", "sample"] = "mean"
     steps: int = Field(default=20, ge=2, le=100_000)
     samples: int = Field(default=1, ge=1, le=64)
-    planes: Literal["one", "three"] = "one"
+    planes: Literal["one", "three", "volume"] = "one"
     degradation: Literal["box", "kspace", "1.5t"] = "box"
-    weights: str = DEFAULT
+    weights: str | None = None
     precision: Literal["float32", "bf16"] = "float32"
     memory: int | None = Field(default=None, ge=64)
     snapshots: int | None = Field(default=None, ge=1)
@@ -60,6 +65,7 @@ class Enhance:
 
     def __init__(self) -> None:
         self.shelf = Shelf(SlicePrior)
+        self.volumes = Shelf(VolumePrior)
 
     def __call__(
         self, measurement: Measurement, options: Any, rng: Noise, progress: Progress | None = None
@@ -68,10 +74,15 @@ class Enhance:
         operator = measurement.operator
         if not isinstance(operator, Separable) or not operator.axes or measurement.affine is None:
             raise InputError("method voxprior refines volumes along known axes; give one, or another --method")
-        weights = self.shelf(options.weights, options.device)
         voxels = voxels_at_once(options.memory, FORWARD_BYTES)
         moved = Measurement(operator, measurement.y.to(options.device), measurement.sigma, measurement.affine)
-        bound = BoundGrid(weights.prior, moved, options.degradation, voxels)
+        weights: Weights[SlicePrior] | Weights[VolumePrior]
+        if options.planes == "volume":
+            weights = self.volumes(options.weights or VOLUME, options.device)
+            bound = _in_volume(BoundVolume(weights.prior, moved, options.degradation), voxels)
+        else:
+            weights = self.shelf(options.weights or DEFAULT, options.device)
+            bound = _in_slices(BoundGrid(weights.prior, moved, options.degradation, voxels), options.planes)
         with precision(options):
             run = self._mean if options.mode == "mean" else self._sample
             result = run(bound, measurement, options, rng, progress)
@@ -81,37 +92,63 @@ class Enhance:
         )
 
     def _mean(
-        self, bound: BoundGrid, measurement: Measurement, options: Settings, rng: Noise, progress: Progress | None
+        self, bound: _Bound, measurement: Measurement, options: Settings, rng: Noise, progress: Progress | None
     ) -> dict[str, Any]:
-        mean, std, calls = bound.mean(bound.planes(options.planes), progress)
-        restored = explained(bound.leave(mean).cpu(), measurement, options.degradation)
-        return {"mean": restored[0], "std": bound.leave(std).cpu()[0], "calls": calls}
+        mean, std, calls = bound.mean(progress)
+        return {"mean": explained(mean.cpu(), measurement, options.degradation)[0], "std": std.cpu()[0], "calls": calls}
 
     def _sample(
-        self, bound: BoundGrid, measurement: Measurement, options: Settings, rng: Noise, progress: Progress | None
+        self, bound: _Bound, measurement: Measurement, options: Settings, rng: Noise, progress: Progress | None
     ) -> dict[str, Any]:
-        planes, spread = bound.planes(options.planes), bound.residual
-        priors = [bound.denoiser(plane) for plane in planes]
+        spread, inner = bound.of.residual, bound.of
         grid = karras(options.steps, WARM_START * spread, LAST_SIGMA * spread)
-        steps = schedule(grid, dpm_2m, alternating(len(priors)))
+        steps = schedule(grid, dpm_2m, alternating(len(bound.priors)))
         linear = options.degradation != "1.5t"
         drawn = draw(
-            proximal(priors, bound.measurement, spread) if linear else unguided(priors),
+            proximal(bound.priors, inner.measurement, spread) if linear else unguided(bound.priors),
             steps,
-            lambda process: start(bound.m, steps, process, rng),
-            lambda state: explained(bound.leave(state.memory[PREVIOUS]).cpu(), measurement, options.degradation)[0],
+            lambda process: start(inner.m, steps, process, rng),
+            lambda state: explained(inner.leave(state.memory[PREVIOUS]).cpu(), measurement, options.degradation)[0],
             options,
             rng,
             progress,
-            bound.leave,
+            inner.leave,
         )
         stack, calls = drawn.samples, drawn.calls
         if len(stack) > 1:
             std = stack.std(dim=0, correction=1)
         else:  # one sample has no spread of its own: the variance head gives it, for a pass a plane
-            _, predicted, extra = bound.mean(planes)
-            std, calls = bound.leave(predicted).cpu()[0], calls + extra
+            _, predicted, extra = bound.mean(None)
+            std, calls = predicted.cpu()[0], calls + extra
         return {"mean": stack.mean(0), "std": std, "samples": stack, "calls": calls, "snapshots": drawn.snapshots}
+
+
+class _Bound(NamedTuple):
+    """A prior bound to a measurement: its denoisers, and its mean and std in input units with the calls they took."""
+
+    of: BoundGrid | BoundVolume
+    priors: Sequence[Denoiser]
+    mean: Callable[[Progress | None], tuple[Tensor, Tensor, int]]
+
+
+def _in_slices(bound: BoundGrid, which: Literal["one", "three"]) -> _Bound:
+    planes = bound.planes(which)
+
+    def mean(progress: Progress | None) -> tuple[Tensor, Tensor, int]:
+        found, std, calls = bound.mean(planes, progress)
+        return bound.leave(found), bound.leave(std), calls
+
+    return _Bound(bound, [bound.denoiser(plane) for plane in planes], mean)
+
+
+def _in_volume(bound: BoundVolume, voxels: int) -> _Bound:
+    bound.tiles = bound.tiles.at_most(voxels)
+
+    def mean(progress: Progress | None) -> tuple[Tensor, Tensor, int]:
+        found, std, calls = bound.mean(progress)
+        return bound.leave(found), bound.spread(std), calls
+
+    return _Bound(bound, [bound.denoiser()], mean)
 
 
 def explained(x: Tensor, measurement: Measurement, degradation: str) -> Tensor:

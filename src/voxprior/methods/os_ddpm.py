@@ -113,6 +113,8 @@ class OsDdpm:
         if not isinstance(operator, Separable) or not operator.axes or measurement.affine is None:
             raise InputError("method os-ddpm restores thick slices; give a stack of them, or another --method")
         weights = self.shelf(options.weights or (STUDENT if options.steps == 1 else TEACHER), options.device)
+        if options.steps == 1 and weights.card.get("student", {}).get("start", "noise") != "noise":
+            raise InputError(f"{weights.name}: its one step is not from noise: give --mode one-step, or other weights")
         moved = Measurement(operator, measurement.y.to(options.device), measurement.sigma, measurement.affine)
         bound = BoundVolume(weights.prior, moved)
         bound.tiles = slabs(bound.tiles, options.slab, options.overlap)

@@ -13,7 +13,6 @@ from voxprior.priors.denoiser import Denoised
 from voxprior.priors.volume import VolumePrior
 from voxprior.priors.weights import Weights
 
-
 DEFAULT = "head-one-step"
 
 

@@ -36,11 +36,11 @@ class VolumePriorConfig(BaseModel):
 
     cosines: int = 8
     variance_cosines: int = 2
-    channels: tuple[int, ...] = (32, 64, 96)
+    channels: tuple[int, ...] = (24, 48, 56)
     blocks: tuple[int, ...] = (0, 1, 1)
     up: tuple[int, ...] = (1, 0)
     strides: tuple[tuple[int, int, int], ...] = ((1, 2, 2), (1, 2, 2))
-    kernel: Literal["full", "factorised"] = "factorised"
+    kernel: Literal["full", "factorised"] = "full"
     heads: tuple[int, ...] = ()
     checkpointing: bool = False
     process: Literal["edm", "ddpm-linear", "cosine-product"] = "edm"

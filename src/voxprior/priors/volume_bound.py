@@ -95,8 +95,9 @@ class BoundVolume:
             raise TypeError("a volume prior is bound to a Separable operator with axes, and an affine")
         self.prior, self.frame = prior, frame(measurement.affine)
         self.scale = intensity_scale(measurement.y.numpy(force=True))
-        noise = measurement.sigma if isinstance(measurement.sigma, int | float) else 0.0
-        self.noise = float(noise) / self.scale
+        # Of a weak field the network knows the noise: it belongs to what was simulated.
+        known = isinstance(measurement.sigma, int | float) and degradation != "1.5t"
+        self.noise = float(measurement.sigma) / self.scale if known else 0.0  # type: ignore[arg-type]
         given = [from_other_end(g) if g.axis in self.frame.flips else g for g in operator.axes]
         self.axis = cell_axis(given)
         self.axes = [on_cells(g, prior.config.cosines) if g.axis == self.axis else g for g in given]

@@ -21,8 +21,8 @@ class FitConfig(BaseModel):
     """A training of a prior; the examples say of what (with ``coils`` of k-space, with ``cells`` of volumes,
     with ``factor`` of coarse voxels).
 
-    ``data``: folder with manifest.csv, packed ``.npz``, or (k-space) a folder of ``.h5`` files. ``output``: folder for
-    checkpoints, logs and pictures.
+    ``data``: folder with manifest.csv, a download (:mod:`voxprior.training.sources`), packed ``.npz``, or (k-space) a
+    folder of ``.h5`` files. ``output``: folder for checkpoints, logs and pictures.
     ``batch``: examples of one pass; a step has ``accumulate`` passes on each of the processes. ``devices`` of this
     machine (auto: every GPU, or what torchrun started, or one CPU process), joined by ``strategy``.
     ``rate``: AdamW rate, reached after ``warmup`` steps, held, and brought to zero over the last ``decay`` steps.

@@ -21,7 +21,7 @@ from voxprior.volume import SliceGeometry
 
 MARGIN = 2
 """Cells on either side of a block that are measured too: its edge is no edge of the scan."""
-DEPTH = 48
+DEPTH = 32
 """Fine slices that a block has about, whatever the factor."""
 
 
@@ -37,7 +37,7 @@ class VolumeExampleConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     cells: tuple[int, int]
-    plane: tuple[int, int] = (80, 80)
+    plane: tuple[int, int] = (40, 40)
     factors: tuple[int, ...] = (2, 3, 4, 4, 5, 5, 6, 7, 8, 8)
     in_plane: float = 0.3
     degradations: tuple[float, float, float] = (0.5, 0.2, 0.3)

@@ -14,10 +14,10 @@ from voxprior.evaluate.page import results
 from voxprior.evaluate.sr.contenders import CUBIC, MEAN
 from voxprior.evaluate.statistics import Record, latest
 
-_HEAD = """A mixture of three Gaussians, fitted by expectation maximisation to the intensities within the mask of the
-truth, of each image for itself: dark, middle, bright (of a T1w scan: fluid, grey and white matter). Relative error of
-the volume of a class, and in brackets the overlap (Dice) with the class of the truth. Scans without skull alone, each
-subject listed."""
+_HEAD = """A mixture of three Gaussians of one width, fitted by expectation maximisation to the intensities within
+the mask of the truth, of each image for itself: dark, middle, bright (of a T1w scan: fluid, grey and white matter).
+Relative error of the volume of a class, and in brackets the overlap (Dice) with the class of the truth. Scans without
+skull alone, each subject listed."""
 
 
 def part(folder: Path) -> str:

@@ -1,4 +1,8 @@
-"""Three tissues by their intensity: a mixture of Gaussians, fitted to the histogram."""
+"""Three tissues by their intensity: a mixture of Gaussians of one width, fitted to the histogram.
+
+With a width of its own for each class the fit of training scans jumped from one solution to another when they were
+hardly blurred, and said nothing of the images.
+"""
 
 from __future__ import annotations
 
@@ -20,15 +24,15 @@ TAILS = (0.1, 99.9)
 """Percentiles beyond which intensities count as those: vessels and rims would have classes of their own."""
 ITERATIONS, TOLERANCE = 2000, 1e-7
 NARROWEST = 0.01
-"""Least std of a class, part of the span, so that none falls into a single intensity."""
+"""Least std, part of the span, so that classes do not fall into single intensities."""
 
 
 class Mixture(NamedTuple):
-    """``share``, ``mean`` and ``std`` of each class, dark to bright; intensities between ``low`` and ``high``."""
+    """``share`` and ``mean`` of each class, dark to bright, their ``std``; intensities between ``low`` and ``high``."""
 
     share: Array
     mean: Array
-    std: Array
+    std: float
     low: float
     high: float
 
@@ -39,7 +43,7 @@ class Mixture(NamedTuple):
 
 
 def fit_mixture(values: Image) -> Mixture:
-    """Three Gaussians by expectation maximisation, from three thirds of ``values``; nothing is random.
+    """Three Gaussians of one std by expectation maximisation, from three thirds of ``values``; nothing is random.
 
     Raises :class:`InputError` for values that are all alike.
     """
@@ -49,7 +53,7 @@ def fit_mixture(values: Image) -> Mixture:
     counts, edges = np.histogram(np.clip(values, low, high), BINS, (low, high))
     at, weight = (edges[1:] + edges[:-1]) / 2, counts / counts.sum()
     mean = np.percentile(values, [100 / 6, 50, 500 / 6]).astype(np.float64)
-    std, share = np.full(3, (high - low) / 6), np.full(3, 1 / 3)
+    std, share = (high - low) / 6, np.full(3, 1 / 3)
     floor, before = NARROWEST * (high - low), -np.inf
     for _ in range(ITERATIONS):
         density = share * norm.pdf(at[:, None], mean, std)  # (bin, class)
@@ -58,10 +62,9 @@ def fit_mixture(values: Image) -> Mixture:
         owned = weight[:, None] * density / total[:, None]
         share = np.maximum(owned.sum(axis=0), 1e-12)
         mean = (at @ owned) / share
-        spread = (np.square(at[:, None] - mean) * owned).sum(axis=0) / share
-        std = np.maximum(np.sqrt(spread), floor)
+        std = max(float(np.sqrt((np.square(at[:, None] - mean) * owned).sum())), floor)
         if likelihood - before < TOLERANCE:
             break
         before = likelihood
     order = np.argsort(mean)
-    return Mixture(share[order] / share.sum(), mean[order], std[order], low, high)
+    return Mixture(share[order] / share.sum(), mean[order], std, low, high)

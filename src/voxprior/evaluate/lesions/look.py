@@ -16,7 +16,7 @@ from voxprior.evaluate.lesions.insert import Image
 from voxprior.evaluate.lesions.measure import SEED, Task
 from voxprior.evaluate.lesions.protocols import EDGE, FEW, lesion_cases
 from voxprior.evaluate.manifest import Row, checked, read_manifest
-from voxprior.evaluate.sr.contenders import CUBIC, sr_method
+from voxprior.evaluate.sr.contenders import CUBIC, MEAN, sr_method
 from voxprior.io.nifti import read_volume
 from voxprior.jobs.cubic import cubic
 from voxprior.jobs.options import SrOptions
@@ -86,9 +86,11 @@ def _draw_scan(data: Path, row: Row, path: Path) -> None:
     volume = read_volume(checked(data, row["file"], row["sha256"]))
     given = SrOptions()
     geometry = understand(volume, given)
-    images = {CUBIC: cubic(volume, geometry).data}
-    images["voxprior mean"] = restore_slices(volume, given).image.data
-    images["voxprior sample"] = restore_slices(volume, SrOptions(mode="sample")).image.data
+    images = {
+        "slices": np.repeat(volume.data, max(1, round(geometry.spacing / geometry.fine_spacing)), geometry.axis),
+        CUBIC: cubic(volume, geometry).data,
+        MEAN: restore_slices(volume, given).image.data,
+    }
     normal = next(axis for axis in range(3) if axis != geometry.axis)
     rows = {}
     for part in CUTS:

@@ -11,6 +11,7 @@ from voxprior.errors import InputError
 from voxprior.evaluate.ood.inputs import PROTOCOL, Case, bind, prepare, test_cases
 from voxprior.evaluate.page import PAGE, RESULTS, results, write_page
 from voxprior.evaluate.store import key_of
+from voxprior.priors.denoiser import SlicePrior
 from voxprior.priors.familiarity import Familiar, familiar_of, figures, outside, score
 from voxprior.priors.weights import DEFAULT, Weights, load
 
@@ -50,7 +51,7 @@ def evaluate_ood(
     return made
 
 
-def _measure(data: Path, case: Case, known: Weights, familiar: Familiar) -> dict[str, Any]:
+def _measure(data: Path, case: Case, known: Weights[SlicePrior], familiar: Familiar) -> dict[str, Any]:
     begin = time.perf_counter()
     bound = bind(*prepare(data, case), known.prior)
     found, beyond = figures(bound), outside(known.card, bound)

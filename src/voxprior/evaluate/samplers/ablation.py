@@ -18,6 +18,7 @@ from voxprior.methods.result import Progress, Result
 from voxprior.operators.base import Measurement
 from voxprior.operators.norm import largest_singular_value
 from voxprior.priors.bound import BoundPrior
+from voxprior.priors.denoiser import SlicePrior
 from voxprior.priors.plain import unconditional
 from voxprior.priors.weights import DEFAULT, Weights, load
 
@@ -55,7 +56,7 @@ class Assembled:
     Options: ClassVar[type[BaseModel]] = Settings
     citation = "Voxprior: this package."
 
-    def __init__(self, weights: Weights | None = None) -> None:
+    def __init__(self, weights: Weights[SlicePrior] | None = None) -> None:
         self._weights = weights
 
     def __call__(self, measurement: Measurement, options: Any, rng: Noise, progress: Progress | None = None) -> Result:
@@ -80,7 +81,9 @@ class Assembled:
         return Result(stack.mean(0), samples=stack, calls=options.samples * len(rows), weights=names)
 
 
-def _denoiser(bound: BoundPrior, weights: Weights, measurement: Measurement, axis: int, prior: str) -> Denoiser:
+def _denoiser(
+    bound: BoundPrior, weights: Weights[SlicePrior], measurement: Measurement, axis: int, prior: str
+) -> Denoiser:
     """Of the slices normal to ``axis``, on the scale and in the order of ``bound``; thick slices are told nothing."""
     if prior == "told" and axis != bound.slices.axis:
         return bound.denoiser(axis)

@@ -1,0 +1,1 @@
+"""One step against many: OS-DDPM's protocol on test subjects."""

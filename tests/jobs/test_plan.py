@@ -1,0 +1,105 @@
+"""The prediction of memory and time: its order, its completeness, and how far it is from what is measured."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from voxprior import registry
+from voxprior.jobs.plan import TABLE, Size, Way, predict, size_of, smaller
+from voxprior.jobs.speed import MULTIPLY_ADDS, convolution_rate
+from voxprior.operators.base import Measurement
+from voxprior.operators.fourier import Fourier, RealImage
+from voxprior.operators.separable import Separable
+from voxprior.volume import SliceGeometry
+
+MEAN = Way("sr", "voxprior", "mean")
+SIZE = Size((160, 160, 120), 1, 160 * 160 * 24)
+JOBS = ("sr", "recon", "ct", "generate")
+UNMEASURED = {("sr", "os-ddpm")}
+"""Methods that wait for weights in the package: they are neither foretold nor refused beforehand."""
+CHECK = Path(__file__).resolve().parents[2] / "benchmarks/memory.py"
+MARGIN = 25.0
+"""Percent by which a prediction may be off."""
+
+
+def _memory(how: Way, size: Size = SIZE) -> int:
+    plan = predict(how, size)
+    assert plan is not None
+    return plan.memory
+
+
+def _work(how: Way, size: Size = SIZE) -> float:
+    plan = predict(how, size)
+    assert plan is not None
+    return plan.work
+
+
+def test_every_method_of_every_job_has_a_row() -> None:
+    """Guards a new method that nobody measured: it needs calls and tile in the table, and benchmarks/memory.py."""
+    missing = {(job, method) for job in JOBS for method in registry.METHODS[job]} - {(j, m) for j, m, _ in TABLE}
+    assert missing <= UNMEASURED
+
+
+def test_the_prediction_grows_with_the_run() -> None:
+    """Guards its order: more voxels, samples, coils, views and larger calls need more, a baseline less."""
+    larger = Size((160, 160, 240), 1, 160 * 160 * 48)
+    assert _memory(MEAN, larger) > _memory(MEAN) > _memory(Way("sr", "cubic", None))
+    sample = Way("sr", "voxprior", "sample", steps=20, samples=2)
+    assert _memory(replace(sample, samples=8)) > _memory(sample)
+    assert _memory(replace(MEAN, memory=2000)) > _memory(MEAN) > _memory(replace(MEAN, memory=64))
+    assert _work(sample) > 5 * _work(MEAN) > 0
+    coils = [Size((192, 192), 10, 10 * n * 192**2, n * 192**2) for n in (4, 16)]
+    assert _memory(Way("recon", "sense", None), coils[1]) > _memory(Way("recon", "sense", None), coils[0])
+    views = [Size((128, 128, 20), 1, n * 20 * 192, n * 128**2) for n in (18, 72)]
+    assert _work(Way("ct", "tv", None), views[1]) > _work(Way("ct", "tv", None), views[0])
+
+
+def test_calls_that_cannot_shrink_stay() -> None:
+    """Guards the retry: slices that are worked on one by one have no smaller calls, nor has one slab."""
+    assert smaller(Way("recon", "voxprior", "mean", 20), Size((256, 256), 4, 4 * 256**2, 256**2), 1) is None
+    assert smaller(Way("sr", "cubic", None), SIZE, 1) is None
+    fewer = smaller(MEAN, SIZE, 64)
+    assert fewer is not None and smaller(replace(fewer, memory=0), SIZE, 0) is None
+
+
+def test_what_was_not_measured_is_not_foretold() -> None:
+    """Guards against figures out of the air."""
+    assert predict(Way("sr", "unheard-of", None), SIZE) is None
+
+
+@pytest.mark.parametrize("real", [False, True])
+def test_the_size_is_read_off_the_operator(real: bool) -> None:
+    """Guards the numbers that the planner starts from, for slices and for coils."""
+    g = SliceGeometry(2, 4, 5.0, 5.0, 20, 1.0)
+    slices = Measurement(Separable.from_slices(g, (6, 7, 4)), torch.zeros(1, 6, 7, 4))
+    assert size_of(slices) == Size((6, 7, 20), 1, 168)
+    fourier = Fourier(torch.ones(8, 9, dtype=torch.bool), torch.ones(3, 8, 9, dtype=torch.complex64))
+    operator = fourier @ RealImage() if real else fourier
+    found = size_of(Measurement(operator, torch.zeros(1, 3, 8, 9, dtype=torch.complex64)), 5)
+    assert found == Size((8, 9), 5, 5 * 216, 216)
+    assert found.voxels == 360
+
+
+def test_the_speed_counts_the_operations_of_the_convolution(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a clock that ticks a tenth of a second a call, .2 s are two convolutions."""
+    ticks = iter(np.arange(100) / 10)
+    monkeypatch.setattr("voxprior.jobs.speed.time.perf_counter", lambda: float(next(ticks)))
+    assert convolution_rate(0.15) == pytest.approx(MULTIPLY_ADDS / 0.1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["sr/voxprior/mean", "sr/tpdm", "recon/voxprior/mean", "ct/voxprior/mean", "generate"])
+def test_the_prediction_is_right_on_other_sizes(way: str) -> None:
+    """Guards the table against changes of the program: within 25 % of the peak of new processes."""
+    done = subprocess.run(
+        [sys.executable, str(CHECK), "--check", "--only", way], capture_output=True, text=True, check=True, timeout=900
+    )
+    off = [float(line.split("|")[4].split()[0]) for line in done.stdout.splitlines() if line.endswith("% |")]
+    assert off and max(map(abs, off)) <= MARGIN, done.stdout
