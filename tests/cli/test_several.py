@@ -9,9 +9,11 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from pydicom import dcmread
 
 from dicoms import SECRETS, Series
 from phantoms import HEAD
+from voxprior.io.dicom import read_dicom
 
 SIZE, THICK = 40.0, 5.0
 
@@ -110,6 +112,62 @@ def test_series_and_images_go_together(voxprior, tmp_path: Path) -> None:
     ran = voxprior("sr", "-i", slices[0], slices[1], "-o", tmp_path / "two.nii", "--report", tmp_path / "bad.html")
     assert ran.code == 2 and "named twice" in ran.err
     assert "Zzyzx" not in (tmp_path / "bad.html").read_text()
+
+
+def test_series_of_several_become_a_derived_series(voxprior, tmp_path: Path) -> None:
+    """In the study and the space of the first; every slice names images of both; the proof holds and can fail."""
+    axial = series(tmp_path / "in", "Zzyzx_ax", (1.0, 0, 0), (0, 1.0, 0))
+    coronal = series(tmp_path / "in", "Zzyzx_coronal", (1.0, 0, 0), (0, 0, -1.0))
+    image = scan(tmp_path / "in", "sag.nii.gz", 0, 100.0)
+    out, page = tmp_path / "out", tmp_path / "r.html"
+    words = ("-i", axial, coronal, image, "-o", out, "--dicom", "--method", "cubic", "--report", page)
+    ran = voxprior("sr", *words)
+    assert ran.code == 0, ran.err
+    source, derived = read_dicom(axial), read_dicom(out)
+    assert derived.data.shape == (20, 20, 20)
+    assert np.allclose(derived.affine[:, :2], source.affine[:, :2]) and np.allclose(derived.affine[:3, 2], [0, 0, 2])
+    inputs = {dcmread(p).SOPInstanceUID: p.parent.name for p in (*axial.iterdir(), *coronal.iterdir())}
+    first = dcmread(next(axial.iterdir()))
+    used = set()
+    for path in sorted(out.glob("0*.dcm")):
+        ds = dcmread(path)
+        assert (ds.StudyInstanceUID, ds.FrameOfReferenceUID) == (first.StudyInstanceUID, first.FrameOfReferenceUID)
+        named = [item.ReferencedSOPInstanceUID for item in ds.SourceImageSequence]
+        assert {inputs[uid] for uid in named} == {"Zzyzx_ax", "Zzyzx_coronal"}
+        assert 1 <= sum(inputs[uid] == "Zzyzx_ax" for uid in named) <= 4, "parallel slices far away are not sources"
+        assert sum(inputs[uid] == "Zzyzx_coronal" for uid in named) == 8, "every crossing slice is one"
+        used.update(named)
+    assert used == set(inputs)
+    told = json.loads((out / "voxprior.json").read_text())
+    assert [one["input"] for one in told["certificate"]["scans"]] == [None, None, "../in/sag.nii.gz"]
+    assert all((out / name).exists() for name in told["outputs"])
+    assert not [word for word in SECRETS if word in json.dumps(told) + page.read_text()]
+    assert "exists already" in voxprior("sr", *words).err and voxprior("sr", *words, "--force").code == 0
+    assert voxprior("verify", out, "--input", tmp_path / "in").code == 0
+    ds = dcmread(out / "0010.dcm")
+    ds.PixelData = bytes(len(ds.PixelData))
+    ds.save_as(out / "0010.dcm")
+    assert voxprior("verify", out, "--input", tmp_path / "in").code == 1
+
+
+def test_series_of_two_patients_are_refused_and_other_spaces_doubted(voxprior, tmp_path: Path) -> None:
+    """Two patients never become one volume; another frame of reference is a warning that names the way out."""
+    axial = series(tmp_path, "Zzyzx_ax", (1.0, 0, 0), (0, 1.0, 0))
+    coronal = series(tmp_path, "Zzyzx_coronal", (1.0, 0, 0), (0, 0, -1.0))
+    words = ("-i", axial, coronal, "-o", tmp_path / "out", "--dicom", "--method", "linear")
+    for keyword, value in (("FrameOfReferenceUID", "1.2.3.4"), ("PatientID", "PID-4712")):
+        for path in coronal.iterdir():
+            ds = dcmread(path)
+            setattr(ds, keyword, value)
+            ds.save_as(path)
+        ran = voxprior("sr", *words, "--force")
+        if keyword == "PatientID":
+            assert ran.code == 2 and "different patients" in ran.err and "PID" not in ran.err
+        else:
+            assert ran.code == 0 and "--register" in ran.err
+    image = scan(tmp_path, "a.nii.gz", 2)
+    ran = voxprior("sr", "-i", image, axial, "-o", tmp_path / "o", "--dicom")
+    assert ran.code == 2 and "not DICOM" in ran.err, "the first gives study and space"
 
 
 def test_together_is_better_than_the_best_alone(voxprior, tmp_path: Path) -> None:

@@ -75,7 +75,6 @@ def test_the_curve_and_the_seams_reach_the_page(data, tmp_path):
 def test_blends_are_between_regressor_and_student(monkeypatch):
     """Half the student and half the regressor is the mean of both; averages are of so many samples."""
     from volume_priors import live, smooth, stack
-
     from voxprior.diffusion.noise import SeededNoise
     from voxprior.evaluate.one_step.contenders import OneStep
     from voxprior.priors.weights import Weights

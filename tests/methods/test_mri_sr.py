@@ -173,8 +173,8 @@ def test_the_measurement_is_explained_only_when_asked_for() -> None:
         mean = _run(Told(y), table=30, **options).mean[None]
         return float((operator.apply(mean) - y).norm() / y.norm())
 
-    assert misfit(project="on") < 1e-9 < 1e-4 < misfit()
-    assert misfit(project="on", degradation="1.5t") == misfit()
+    assert misfit(project="exact") < 1e-9 < 1e-4 < misfit()
+    assert misfit(project="exact", degradation="1.5t") == misfit()
 
 
 def _weights(prior: SlicePrior | VolumePrior, folder: Path) -> str:

@@ -5,23 +5,84 @@ from __future__ import annotations
 import re
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
+from pydantic import ValidationError
 
+from voxprior.diffusion.path import CosineProduct, Ddpm
 from voxprior.errors import InputError
 from voxprior.networks.unet import UNet
+from voxprior.priors.denoiser import SlicePriorConfig
+from voxprior.priors.volume import VolumePriorConfig
 from voxprior.priors.weights import bundled
-from voxprior.training.config import read_config
+from voxprior.training.config import FitConfig, read_config, read_settings
+from voxprior.training.distill import DistillConfig
 
 CONFIGS = sorted(Path(str(files("voxprior.configs"))).rglob("*.yaml"))
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
-def test_every_config_is_valid_and_its_network_can_be_built(path: Path) -> None:
+def _distils(path: Path) -> bool:
+    return "voxprior distill" in path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("path", [p for p in CONFIGS if not _distils(p)], ids=lambda p: p.stem)
+def test_every_training_is_valid_and_its_network_can_be_built(path: Path) -> None:
     """Settings validate, and the network they describe exists."""
     config = read_config(path)
-    narrow = config.prior.unet().model_copy(update={"channels": (8,) * len(config.prior.channels)})
-    assert UNet(narrow).multiply_adds > 0
+    heads = tuple(min(8, n) for n in getattr(config.prior, "heads", ()))
+    update = {"channels": (8,) * len(config.prior.channels), **({"heads": heads} if heads else {})}
+    assert UNet(config.prior.unet().model_copy(update=update)).multiply_adds > 0
+
+
+@pytest.mark.parametrize("path", [p for p in CONFIGS if _distils(p)], ids=lambda p: p.stem)
+def test_every_distillation_is_valid_and_its_teacher_is_trained_here(path: Path) -> None:
+    """Settings validate, and a teacher that they name is one that another of the files makes."""
+    config = read_settings(path, DistillConfig)
+    assert config.teacher in {p.stem for p in CONFIGS if not _distils(p)}
+
+
+def test_the_published_processes_are_settings() -> None:
+    """Guards the two published trainings: each has its process, and the levels that its sampler walks."""
+    found = {p.stem: read_config(p).prior for p in CONFIGS if p.stem in ("os-ddpm-teacher", "mri-sr")}
+    teacher, product = found["os-ddpm-teacher"], found["mri-sr"]
+    assert isinstance(teacher, VolumePriorConfig) and isinstance(product, VolumePriorConfig)
+    assert (teacher.process, product.process) == ("ddpm-linear", "cosine-product")
+    assert teacher.sigma_max == pytest.approx(Ddpm().sigma(999), abs=0.01)
+    assert product.sigma_max >= CosineProduct().sigma(227) and teacher.heads[-2:] == (4, 4)
+
+
+CELLS = {"cells": (2, 3)}
+MIXED = (({"slab": 2}, CELLS, "slab is no setting"), ({"cosines": 8}, {}, "cosines is no setting"))
+
+
+def test_the_examples_say_which_prior_it_is() -> None:
+    """Guards a volume training whose settings are all fields of a slice prior too: it was one of slices."""
+    paths: dict[str, Any] = {"data": "a", "output": "b"}
+    config = FitConfig(**paths, prior={"channels": (8, 8, 8), "sigma_max": 10.0}, examples=CELLS)
+    assert isinstance(config.prior, VolumePriorConfig) and config.prior.channels == (8, 8, 8)
+    assert FitConfig(**paths, examples=CELLS).prior == VolumePriorConfig()
+    assert FitConfig(**paths, prior={"channels": (8, 8, 8)}).prior == SlicePriorConfig(channels=(8, 8, 8))
+    assert FitConfig.model_validate(config.model_dump()) == config
+
+
+@pytest.mark.parametrize(("prior", "examples", "said"), MIXED)
+def test_a_prior_of_the_other_kind_is_refused_in_a_line(
+    prior: Any, examples: Any, said: str, tmp_path: Path
+) -> None:
+    """Guards the message: which of the two sections does not fit the other."""
+    path = tmp_path / "a.yaml"
+    path.write_text(yaml.safe_dump({"data": "a", "output": "b", "prior": prior, "examples": _plain(examples)}))
+    with pytest.raises(InputError, match=f"prior: {said}.*volume") as told:
+        read_config(path)
+    assert "\n" not in str(told.value)
+    with pytest.raises(ValidationError, match="volume"):
+        FitConfig(data=Path("a"), output=Path("b"), prior=VolumePriorConfig())
+
+
+def _plain(examples: Any) -> Any:
+    return {key: list(value) for key, value in examples.items()}
 
 
 def test_sharding_is_refused_with_what_to_use(tmp_path: Path) -> None:

@@ -9,14 +9,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
-from volume_priors import live
 
+from volume_priors import live
 from voxprior.diffusion.path import Ddpm
 from voxprior.errors import InputError
 from voxprior.priors.student import StudentConfig, student_of
 from voxprior.priors.volume import VolumePrior
-from voxprior.priors.weights import export, load
-from voxprior.training.distill import DistillConfig, Distillation, distill
+from voxprior.priors.weights import export, load_as
+from voxprior.training.distill import Distillation, DistillConfig, distill
 from voxprior.training.examples import Batch
 from voxprior.training.gradients import Weighting, contrast_in_features, distribution_gradient, step_along
 from voxprior.training.publish import publish_student
@@ -104,7 +104,7 @@ def test_the_weightings_are_those_of_paper_and_release() -> None:
 
 def test_the_frozen_teacher_is_what_was_loaded(data_folder: Path, teacher: Path, tmp_path: Path) -> None:
     """OS-02: teacher, student and fake network begin as the weights in the file, and the teacher stays there."""
-    run, held = Distillation(_config(data_folder, tmp_path, teacher)), load(str(teacher), VolumePrior).prior
+    run, held = Distillation(_config(data_folder, tmp_path, teacher)), load_as(str(teacher), VolumePrior).prior
     batch = _batch()
 
     def answer(prior: VolumePrior) -> Tensor:
@@ -189,9 +189,9 @@ def test_published_weights_say_what_they_start_from(data_folder: Path, teacher: 
     distill(config)
     card = publish_student(config, tmp_path / "student.safetensors")
     assert card["student"]["start"] == "noise" and card["figures"]["psnr"]
-    assert student_of(load(str(tmp_path / "student.safetensors"), VolumePrior)) == StudentConfig(start="noise")
+    assert student_of(load_as(str(tmp_path / "student.safetensors"), VolumePrior)) == StudentConfig(start="noise")
     with pytest.raises(InputError, match="not distilled"):
-        student_of(load(str(teacher), VolumePrior))
+        student_of(load_as(str(teacher), VolumePrior))
 
 
 @pytest.mark.parametrize("start", ["degraded", "noise"])

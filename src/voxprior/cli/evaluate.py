@@ -378,6 +378,43 @@ def downstream(
     return 0
 
 
+@app.command
+def coverage(
+    *,
+    data: Path,
+    out: Path = Path("docs/results"),
+    page: Path = Path("docs/results.md"),
+    only: Only = (),
+    calibrate: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+) -> int:
+    """Count what intervals hold of the truth; goes on where an earlier run ended.
+
+    Parameters
+    ----------
+    data
+        Folder with manifest.csv and its scans.
+    out
+        Folder for the figures of each case.
+    page
+        Markdown page of tables to write.
+    only
+        Words that must all occur in SUBJECT KIND EDGE DIRECTIONS LABEL; with --calibrate, in JOB LABEL.
+    calibrate
+        Find the factors of the intervals on the subjects with role calibrate instead, and write them into the cards.
+    """
+    if calibrate:
+        from voxprior.evaluate.coverage.calibrate import calibrate as widen
+
+        for weights, kinds in widen(data, only, report=say).items():
+            say(f"{', '.join(kinds)}: written into the card of {weights}")
+        return 0
+    from voxprior.evaluate.coverage.run import evaluate_coverage
+
+    made = evaluate_coverage(data, out, page, only, report=say)
+    say(f"{len(made)} new results; tables in {page}")
+    return 0
+
+
 def _folder(
     reconstructions: Path, references: Path, csv: Path | None, figure: Path | None, force: bool, quiet: bool
 ) -> int:

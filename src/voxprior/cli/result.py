@@ -15,10 +15,12 @@ if TYPE_CHECKING:
 def run_folder(request: Request, files: Files, quiet: bool) -> int:
     """Restore a folder of scans, show each as it is done, and return the exit code."""
     from voxprior.cli.progress import watch
+    from voxprior.io.dicom import is_dicom
     from voxprior.jobs.batch import run_batch
+    from voxprior.jobs.series_batch import run_series
 
     members = []
-    for member in run_batch(request, watch(quiet), files):
+    for member in (run_series if is_dicom(request.source) else run_batch)(request, watch(quiet), files):
         members.append(member)
         _show_member(member, quiet)
     return _summary(members, quiet)
@@ -66,7 +68,7 @@ def _show_member(member: Member, quiet: bool) -> None:
 
 
 def _summary(members: list[Member], quiet: bool) -> int:
-    failed = [member.source.name for member in members if member.error is not None]
+    failed = [member.name for member in members if member.error is not None]
     if failed:
         warn(f"{len(failed)} of {len(members)} scans failed: {', '.join(failed)}")
     elif not quiet:

@@ -70,8 +70,9 @@ def sr(
     if len(input) > 1:
         from voxprior.jobs.several_request import SeveralRequest
 
-        _require_alone(simulate or frames is not None or factor is not None or place.dicom or place.series is not None)
-        wanted = SeveralRequest(input[0], output, own, False, force, report, others=tuple(input[1:]), register=register)
+        _require_alone(simulate or frames is not None or factor is not None or place.series is not None)
+        others = tuple(input[1:])
+        wanted = SeveralRequest(input[0], output, own, False, force, report, others, register, dicom=place)
         return _several(wanted, quiet)
     if register:
         raise InputError("--register needs several scans; name them after one -i")
@@ -81,7 +82,7 @@ def sr(
 def _require_alone(more: bool) -> None:
     if more:
         raise InputError(
-            "several scans do not go with --simulate, --factor, --frames, --series or --dicom; leave them out "
+            "several scans do not go with --simulate, --factor, --frames or --series; leave them out "
             "(a DICOM folder or zip then holds one series)"
         )
 
@@ -93,7 +94,7 @@ def _one(request: SrRequest, quiet: bool) -> int:
     from voxprior.jobs.request import is_batch
     from voxprior.jobs.sr_request import prepare
 
-    if is_batch(request.source, request.simulate):
+    if is_batch(request.source, request.simulate, request.dicom):
         from voxprior.jobs.sr_files import FILES
 
         return run_folder(request, FILES, quiet)

@@ -51,10 +51,10 @@ def _network(name: str | None, one_step: bool) -> Network:
     from voxprior.priors import student
     from voxprior.priors.denoiser import SlicePrior
     from voxprior.priors.volume import VolumePrior
-    from voxprior.priors.weights import DEFAULT, Weights, load
+    from voxprior.priors.weights import DEFAULT, Weights, load, load_as
 
     weights: Weights[SlicePrior] | Weights[VolumePrior]
-    weights = load(name or student.DEFAULT, VolumePrior) if one_step else load(name or DEFAULT)
+    weights = load_as(name or student.DEFAULT, VolumePrior) if one_step else load(name or DEFAULT)
     count = weights.card.get("multiply_adds_per_voxel_and_plane")
     return Network(weights.name, weights.sha256, None if count is None else float(count))
 

@@ -9,13 +9,14 @@ PARTS = (
     "voxprior.evaluate.lesions.tables",
     "voxprior.evaluate.bench.tables",
     "voxprior.evaluate.downstream.tables",
+    "voxprior.evaluate.coverage.tables",
 )
 """Modules whose ``part(folder)`` gives sections of level 3, or nothing."""
 
 _HEAD = """## Trust
 
-`voxprior evaluate lesions --data DIR`, `voxprior evaluate bench` and `voxprior evaluate downstream --data DIR`; [how
-each is done](evaluation.md#trust).
+`voxprior evaluate lesions --data DIR`, `voxprior evaluate bench`, `voxprior evaluate downstream --data DIR` and
+`voxprior evaluate coverage --data DIR`; [how each is done](evaluation.md#trust).
 """
 
 

@@ -12,12 +12,10 @@ from numpy.typing import NDArray
 
 from voxprior.errors import InputError
 from voxprior.io.dicom.reading import read_matching
-from voxprior.io.encoding import as_stored
 from voxprior.io.headers import largest_shift
-from voxprior.io.names import image_suffix, shown
-from voxprior.io.nifti import load_frames
+from voxprior.io.names import shown
 from voxprior.io.outputs import voxel_digest
-from voxprior.io.scans import input_names, load_input, origin
+from voxprior.io.scans import input_names, load_input, load_result, origin, stored
 from voxprior.io.verification import (
     Check,
     NoiseSource,
@@ -85,7 +83,10 @@ def misfit(placed: Parallel | Tilted, stack: Stack, scale: float, x: NDArray[Any
 
 
 def scans_certificate(scans: Sequence[Scan], output: Volume, target: Path) -> dict[str, Any]:
-    """The ``certificate`` of a sidecar: ``output``, to be written to ``target``, explains every scan."""
+    """The ``certificate`` of a sidecar: ``output``, to be written to ``target``, explains every scan.
+
+    Of DICOM ``output`` is what was read back, and ``target`` the sidecar in its folder.
+    """
     grid = _grid(output)
     found = [misfit(place(s.stack, grid), s.stack, s.scale, output.data, s.measurement.data) for s in scans]
     total = sum(one.norm for one in found)
@@ -101,7 +102,7 @@ def scans_certificate(scans: Sequence[Scan], output: Volume, target: Path) -> di
         },
         "input": each[0]["input"],
         "input_sha256": each[0]["input_sha256"],
-        "output_sha256": voxel_digest(as_stored(output, image_suffix(target))),
+        "output_sha256": voxel_digest(stored(output, target)),
         "residual": float(np.sqrt(sum(one.missed for one in found) / total)),
         "residual_per_slice": found[0].per_slice,
         "noise": first.noise,
@@ -138,7 +139,7 @@ def verify_scans(output: Path, certificate: Mapping[str, Any], input: Path | Non
             raise ValueError("scans and operators differ in number")
     except (TypeError, KeyError, ValueError) as error:
         raise damaged(output, error) from None
-    result = load_frames(output, None)[0]
+    result = load_result(output)
     checks = [equal("output voxels (sha256)", certificate["output_sha256"], voxel_digest(result))]
     shift = largest_shift(result.affine, grid, result.data.shape)
     checks.append(_near("place of the output (mm off)", shift))

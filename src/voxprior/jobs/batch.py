@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,10 +21,30 @@ from voxprior.report.html import Entry
 
 @dataclass(frozen=True)
 class Member:
-    """What became of one scan: its outputs, or why there are none."""
+    """What became of one scan: its outputs, or why there are none; ``title``: how it is told of, see :class:`Task`."""
 
     source: Path
     written: tuple[Written, ...] = ()
+    error: str | None = None
+    title: str | None = None
+
+    @property
+    def name(self) -> str:
+        """How a summary calls it."""
+        return self.title or self.source.name
+
+
+@dataclass(frozen=True)
+class Task:
+    """One scan of a folder: what its output is called, where it is, and what is wrong with it already.
+
+    ``title``: how it is told of, if not by its file name. ``series``: UID, of a DICOM series.
+    """
+
+    name: str
+    source: Path
+    title: str | None = None
+    series: str | None = None
     error: str | None = None
 
 
@@ -48,15 +68,23 @@ def run_batch(request: Request, watch: Watch, files: Files) -> Iterator[Member]:
     if request.report is not None:
         Transaction(request.force).check([request.report])
     make_folder(request.target)
+    yield from go_through(request, [Task(source.name, source) for source in members], watch, files, _named)
+
+
+def go_through(
+    request: Request, tasks: Sequence[Task], watch: Watch, files: Files, asked: Callable[[Request, Task, Files], Request]
+) -> Iterator[Member]:
+    """Do each of ``tasks`` as ``asked`` makes a request of it, tell of each, and write the report of all in the end."""
     entries: list[Entry] = []
     failures: dict[str, str] = {}
     seen: set[Path] = set()
-    for number, source in enumerate(members, 1):
-        with watch(f"{number}/{len(members)} {shown(Path(source.name))}") as progress:
-            member = _attempt(request, source, files, seen, progress)
+    for number, task in enumerate(tasks, 1):
+        with watch(f"{number}/{len(tasks)} {shown(Path(task.name))}") as progress:
+            member = _attempt(request, task, files, seen, asked, progress)
         entries += [w.entry for w in member.written]
         if member.error is not None:
-            failures[source.name] = without_folders(member.error, request)
+            own = replace(request, source=task.source)  # its folder may be named after a patient, too
+            failures[task.title or task.name] = without_folders(without_folders(member.error, own), request)
         yield member
     if request.report is not None:
         write_report(request.report, request.force, entries, failures)
@@ -71,16 +99,32 @@ def scans_in(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
     return [p for p in found if p.name.lower().endswith(suffixes)]
 
 
-def _attempt(request: Request, source: Path, files: Files, seen: set[Path], progress: Progress | None) -> Member:
+def _named(request: Request, task: Task, files: Files) -> Request:
+    return replace(request, source=task.source, target=request.target / files.name(task.source), report=None)
+
+
+def _attempt(
+    request: Request,
+    task: Task,
+    files: Files,
+    seen: set[Path],
+    asked: Callable[[Request, Task, Files], Request],
+    progress: Progress | None,
+) -> Member:
+    source = task.source
     try:
-        target = request.target / files.name(source)
-        beside = sidecar_path(target)
+        if task.error is not None:
+            raise InputError(task.error)
+        own = asked(request, task, files)
+        beside = own.target if own.dicom.dicom else sidecar_path(own.target)
         if beside in seen:
-            raise InputError(f"{shown(target)}: another scan of the folder has this name and another suffix; rename it")
+            name = shown(own.target)
+            raise InputError(f"{name}: another scan of the folder has this name and another suffix; rename it")
         seen.add(beside)
-        written = files.restore(replace(request, source=source, target=target, report=None), progress)
+        written = files.restore(own, progress)
     except InputError as error:
-        return Member(source, error=str(error))
+        return Member(source, error=str(error), title=task.title)
     except Exception as error:  # one scan must not take the others with it
-        return Member(source, error=f"{shown(source)}: failed unexpectedly ({type(error).__name__}: {error})")
-    return Member(source, tuple(written))
+        reason = f"failed unexpectedly ({type(error).__name__}: {error})"
+        return Member(source, error=f"{task.title or shown(source)}: {reason}", title=task.title)
+    return Member(source, tuple(written), title=task.title)

@@ -26,8 +26,8 @@ __all__ = ["PREVIEW", "SIDECAR", "publish_series", "simulated_series", "write_se
 
 def publish_series(request: Request, restore: Callable[[Path], Written]) -> list[Written]:
     """Let ``restore`` write the folder ``request.target``, and the report, all or nothing."""
-    with Transaction(request.force, [request.source]) as out:
-        with dicom_folder(request.target, request.force, [request.source]) as folder:
+    with Transaction(request.force, request.sources) as out:
+        with dicom_folder(request.target, request.force, request.sources) as folder:
             written = restore(folder)
         if request.report is not None:
             out.path(request.report).write_text(page([written.entry]), encoding="utf-8")
@@ -42,13 +42,16 @@ def write_series(
     description: str,
     notes: Mapping[str, Any],
     thickness: float | None = None,
+    others: Sequence[Volume] = (),
 ) -> tuple[Volume, list[str]]:
     """Write the image of ``found`` into ``folder`` and each map into a folder in it, as series derived from ``source``.
 
-    ``thickness``: of its slices, mm; their distance by default. Gives the image as it is now stored, read back, and
-    the names of what was written.
+    ``thickness``: of its slices, mm; their distance by default. ``others``: what else it was made from, of which series
+    are referred to. Gives the image as it is now stored, read back, and the names of what was written.
     """
-    derivation = Derivation(description, {**settings(request.options), **notes}, thickness=thickness)
+    further = tuple(volume.header["dicom"] for volume in others if "dicom" in volume.header)
+    told = {**settings(request.options), **notes}
+    derivation = Derivation(description, told, thickness=thickness, others=further)
     names = [path.name for path in write_dicom(folder, found.image, source, derivation, request.dicom.uids)]
     for number, (label, volume) in enumerate(_maps(found), 1):
         (folder / label).mkdir()

@@ -14,10 +14,11 @@ from torch import Tensor
 
 from voxprior.io.axes_certificate import axes_residual
 from voxprior.jobs.estimate import Estimate, noise_of, unseen, with_maps
+from voxprior.jobs.intervals import Bounds, not_calibrated
 from voxprior.jobs.job import Run, part_of, run_method
 from voxprior.jobs.options import EnhanceOptions
 from voxprior.jobs.stages import Stage
-from voxprior.jobs.strength import Bounds, mixed, plain_cubic, projected_cubic
+from voxprior.jobs.strength import mixed, plain_cubic, projected_cubic
 from voxprior.methods.result import Progress
 from voxprior.operators.base import Measurement, pinv
 from voxprior.operators.decimation import decimation, refined
@@ -113,7 +114,7 @@ def _restored(
     run = run_method("enhance", measurement, options, progress, index, {"degradation": options.degradation})
     linear = options.degradation != "1.5t"
     begin = projected_cubic if linear else plain_cubic
-    result, bounds = mixed(run.result, measurement, options.strength, begin)
+    result, bounds = mixed(run.result, measurement, options.strength, begin, "enhance")
     image = result.mean.detach().cpu().float().numpy()
     residual = axes_residual(axes, image, volume.data)[0] if linear else None
     return Ran(stage.name, options, axes, replace(run, result=result), residual), bounds
@@ -125,9 +126,9 @@ def _joined(ran: Sequence[Ran]) -> Run:
     if len(ran) == 1:
         return last
     told = chain.from_iterable((f"stage {one.name}: {text}" for text in one.run.result.warnings) for one in ran)
-    result = replace(
-        last.result, calls=sum(one.run.result.calls for one in ran), warnings=tuple(told), notes={"stages": len(ran)}
-    )
+    # What was measured of a stage's intervals was for scans, not for what a stage before it had made.
+    notes = {"stages": len(ran), **not_calibrated()}
+    result = replace(last.result, calls=sum(one.run.result.calls for one in ran), warnings=tuple(told), notes=notes)
     return Run(result, sum(one.run.seconds for one in ran))
 
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor, isfinite
 
 from voxprior.io.certificate import NoiseSource, estimate_background_noise
+from voxprior.jobs.intervals import Bounds
 from voxprior.jobs.job import Run, peak_memory
 from voxprior.jobs.options import ImageOptions
-from voxprior.jobs.strength import Bounds
 from voxprior.operators.base import Operator, null_space
 from voxprior.volume import Volume
 

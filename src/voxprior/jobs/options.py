@@ -166,14 +166,14 @@ class EnhanceOptions(ImageOptions, CoarseOptions):
     for_method: ClassVar[tuple[str, ...]] = (*METHOD_OPTIONS, "planes", "network", "project", "table", "snapshots")
 
     planes: Literal["one", "three", "volume"] | None = Field(
-        default=None, description="voxprior: slices of one direction (its default), of three, combined, or the volume at once."
+        default=None,
+        description="voxprior: slices of one direction (its default), of three, combined, or the volume at once.",
     )
     network: Literal["planes", "volume"] | None = Field(
         default=None, description="mri-sr: three networks of slices, combined (its default), or one of the volume."
     )
-    project: Literal["off", "on"] | None = Field(
-        default=None,
-        description="mri-sr: end on the nearest image that explains the data; by default not, as published.",
+    project: Literal["none", "exact"] | None = Field(
+        default=None, description="mri-sr: none (the default, as published), or exact: onto the measured voxels."
     )
     table: int | None = Field(
         default=None, ge=20, le=100_000, description="mri-sr: steps of the published process; 1000 by default."

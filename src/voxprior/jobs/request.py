@@ -8,6 +8,7 @@ from pathlib import Path
 
 from voxprior.errors import InputError
 from voxprior.io.dicom import is_dicom, require_folder
+from voxprior.io.dicom.studies import holds_several
 from voxprior.io.names import IMAGE_SUFFIXES, image_suffix, shown
 from voxprior.io.outputs import Transaction
 from voxprior.jobs.options import DicomOptions, SharedOptions
@@ -35,8 +36,13 @@ class Request:
         return (self.source,)
 
 
-def is_batch(source: Path, simulate: bool) -> bool:
-    """Whether ``source`` is a folder of scans; one DICOM series, and .npy slices with --simulate, are one volume."""
+def is_batch(source: Path, simulate: bool, dicom: DicomOptions | None = None) -> bool:
+    """Whether ``source`` is a folder of scans; one DICOM series, and .npy slices with --simulate, are one volume.
+
+    Several DICOM series are a batch where ``dicom`` asks for series out, and for none of them by name.
+    """
+    if dicom is not None and dicom.dicom and dicom.series is None and holds_several(source):
+        return True
     if not source.is_dir() or (simulate and any(p.suffix == ".npy" for p in source.iterdir())):
         return False
     return not is_dicom(source)
@@ -65,7 +71,7 @@ def require_target(request: Request) -> None:
     if not is_dicom(request.source):
         name = shown(request.source)
         raise InputError(f"{name}: not DICOM; --dicom derives a series from one, leave it out for NIfTI")
-    require_folder(request.target, request.force, [request.source])
+    require_folder(request.target, request.force, request.sources)
 
 
 def require_outputs(request: Request, inputs: Sequence[Path], wanted: Sequence[Path]) -> None:

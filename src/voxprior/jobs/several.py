@@ -17,7 +17,7 @@ from torch import Tensor
 from voxprior.diffusion.noise import SeededNoise
 from voxprior.errors import InputError
 from voxprior.io.scans_certificate import Scan
-from voxprior.jobs.intervals import interval
+from voxprior.jobs.intervals import interval, not_calibrated
 from voxprior.jobs.job import find_device, part_of, peak_memory
 from voxprior.jobs.options import DEFAULT_METHOD, SrOptions
 from voxprior.jobs.registration import rigid
@@ -176,6 +176,7 @@ def _restored(
         peak_memory=peak_memory(),
         calls=sum(one.calls for one in alone) + joint.calls,
         warnings=tuple(texts),
+        notes={**alone[0].notes, **not_calibrated()},
         snapshots={},
     )
 

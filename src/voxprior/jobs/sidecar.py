@@ -63,15 +63,18 @@ def sidecar(
     outputs: Sequence[str] = (),
 ) -> dict[str, Any]:
     """All that is known of a restoration, as JSON values; ``inputs`` and ``outputs`` are names without folders."""
+    notes = dict(restored.notes)
+    told = {name: notes.pop(name) for name in ("interval",) if name in notes}
     return {
         "job": job,
         "notice": NOTICES[job],
         "versions": versions(),
         "weights": None if restored.weights is None else dict(restored.weights),
-        "settings": {**settings(options), **restored.notes},
+        "settings": {**settings(options), **notes},
         "seed": options.seed,
         "certificate": dict(certificate),
         "residual": certificate["residual"],
+        **told,
         "seconds": round(restored.seconds, 3),
         "peak_memory_bytes": restored.peak_memory,
         "network_calls": restored.calls,

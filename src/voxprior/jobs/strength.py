@@ -10,13 +10,11 @@ from scipy.special import ndtri
 from torch import Tensor
 
 from voxprior.diffusion.noise import SeededNoise
-from voxprior.jobs.intervals import COVERAGE, interval
+from voxprior.jobs.intervals import COVERAGE, Bounds, stated
 from voxprior.methods.baselines import NoOptions, cubic
 from voxprior.methods.result import Result
 from voxprior.methods.voxprior import consistent
 from voxprior.operators.base import Measurement
-
-Bounds = tuple[Tensor, Tensor]
 
 
 def projected_cubic(measurement: Measurement) -> Tensor:
@@ -35,10 +33,12 @@ def mixed(
     measurement: Measurement,
     strength: float,
     begin: Callable[[Measurement], Tensor] = projected_cubic,
+    job: str = "sr",
 ) -> tuple[Result, Bounds | None]:
     """``c + strength (x - c)`` for the mean and every sample x of ``result``, c cubic on the data, and its interval.
 
-    ``begin`` makes c; where a measurement is not linear it is cubic alone, and what is said of the fit does not hold.
+    The std and interval of x are those that :func:`~voxprior.jobs.intervals.stated` gives. ``begin`` makes c; where
+    a measurement is not linear it is cubic alone, and what is said of the fit does not hold. ``job``: of the result.
 
     Both ends explain the measurement, and ``|A x - y|`` is convex: between them it is never above the larger. Of the
     frequencies above the slices' own, the energy of what is added grows as strength^2, and that of the image is convex:
@@ -47,7 +47,7 @@ def mixed(
     + ((1 - strength) (mean - c))^2`` under a root, and the interval is widened in the same way: to show less makes
     nobody surer. Samples have ``strength`` times their spread.
     """
-    bounds = interval(result.mean, result.std, result.samples)
+    result, bounds = stated(result, measurement, job)
     if strength == 1:
         return result, bounds
     start = begin(measurement).to(result.mean)

@@ -25,6 +25,7 @@ from voxprior.priors.portion import FORWARD_BYTES, voxels_at_once
 from voxprior.priors.volume import VolumePrior
 from voxprior.priors.volume_bound import BoundVolume
 from voxprior.priors.weights import Shelf, Weights
+from voxprior.priors.widening import widenings
 
 DEFAULT, VOLUME = "head-enhance", "head-volume"
 """Weights unless said otherwise, of slices and of volumes."""
@@ -35,10 +36,9 @@ class Settings(BaseModel):
 
     ``mode``: ``mean`` (one pass a plane) or ``sample`` (posterior samples of ``steps`` calls each). ``samples``: how
     many. ``planes``: slices that hold the coarse axes, ``three`` networks, one a direction of slices, combined, or the
-    ``volume`` at once by a 3-D network.
-    ``degradation``: what made the voxels coarse; after ``1.5t`` nothing is projected. ``memory``: megabytes for one
-    network call. ``weights``: bundled name, file or ``hf://``; by default those of ``planes``. ``snapshots``: keep a picture every so many network
-    calls of the first sample.
+    ``volume`` at once by a 3-D network. ``degradation``: what made the voxels coarse; after ``1.5t`` nothing is
+    projected. ``memory``: megabytes for one network call. ``weights``: bundled name, file or ``hf://``; by default
+    those of ``planes``. ``snapshots``: keep a picture every so many network calls of the first sample.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -74,14 +74,14 @@ class Enhance:
         operator = measurement.operator
         if not isinstance(operator, Separable) or not operator.axes or measurement.affine is None:
             raise InputError("method voxprior refines volumes along known axes; give one, or another --method")
-        voxels = voxels_at_once(options.memory, FORWARD_BYTES)
         moved = Measurement(operator, measurement.y.to(options.device), measurement.sigma, measurement.affine)
         weights: Weights[SlicePrior] | Weights[VolumePrior]
         if options.planes == "volume":
             weights = self.volumes(options.weights or VOLUME, options.device)
-            bound = _in_volume(BoundVolume(weights.prior, moved, options.degradation), voxels)
+            bound = _in_volume(BoundVolume(weights.prior, moved, options.degradation, options.memory))
         else:
             weights = self.shelf(options.weights or DEFAULT, options.device)
+            voxels = voxels_at_once(options.memory, FORWARD_BYTES)
             bound = _in_slices(BoundGrid(weights.prior, moved, options.degradation, voxels), options.planes)
         with precision(options):
             run = self._mean if options.mode == "mean" else self._sample
@@ -89,6 +89,7 @@ class Enhance:
         return Result(
             **{**result, "weights": {"name": weights.name, "sha256": weights.sha256}},
             notes={"mode": options.mode, "projection": projection(operator, options.degradation)},
+            widenings=widenings(weights.card, weights.sha256),
         )
 
     def _mean(
@@ -141,9 +142,7 @@ def _in_slices(bound: BoundGrid, which: Literal["one", "three"]) -> _Bound:
     return _Bound(bound, [bound.denoiser(plane) for plane in planes], mean)
 
 
-def _in_volume(bound: BoundVolume, voxels: int) -> _Bound:
-    bound.tiles = bound.tiles.at_most(voxels)
-
+def _in_volume(bound: BoundVolume) -> _Bound:
     def mean(progress: Progress | None) -> tuple[Tensor, Tensor, int]:
         found, std, calls = bound.mean(progress)
         return bound.leave(found), bound.spread(std), calls

@@ -51,8 +51,8 @@ class Settings(BaseModel):
 
     ``table``: number T of steps of the process. ``steps``: so many of its noise levels, even in time; None: each of
     those below sigma = 80. ``network``: three 2-D networks, one a direction of slices, with a third of the weight each,
-    or one 3-D network. ``project``: whether to end on the nearest image that explains the measurement, which the paper
-    does not. ``degradation``: what made the voxels coarse.
+    or one 3-D network. ``project``: ``none`` as published, ``exact`` onto the measured voxels, which is ours.
+    ``degradation``: what made the voxels coarse.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -61,7 +61,7 @@ class Settings(BaseModel):
     steps: int | None = Field(default=None, ge=2, le=100_000)
     samples: int = Field(default=1, ge=1, le=64)
     network: Literal["planes", "volume"] = "planes"
-    project: Literal["off", "on"] = "off"
+    project: Literal["none", "exact"] = "none"
     degradation: Literal["box", "kspace", "1.5t"] = "box"
     weights: str | None = None
     precision: Literal["float32", "bf16"] = "float32"
@@ -118,7 +118,7 @@ class MriSr:
         moved = Measurement(operator, measurement.y.to(options.device), measurement.sigma, measurement.affine)
         told = self._bundled(moved, options) if self._condition is None else self._condition(moved, options)
         steps = rows(options.table, options.steps)
-        project = options.project == "on"
+        project = options.project == "exact"
 
         def finished(x: Tensor) -> Tensor:
             image = told.leave(x).cpu()

@@ -27,7 +27,6 @@ from voxprior.methods.voxprior import consistent
 from voxprior.methods.walks import draw, precision
 from voxprior.operators.base import Measurement
 from voxprior.operators.separable import Separable
-from voxprior.priors.portion import FORWARD_BYTES, voxels_at_once
 from voxprior.priors.tiles import Tiles
 from voxprior.priors.volume import VolumePrior
 from voxprior.priors.volume_bound import BoundVolume
@@ -116,10 +115,8 @@ class OsDdpm:
         if options.steps == 1 and weights.card.get("student", {}).get("start", "noise") != "noise":
             raise InputError(f"{weights.name}: its one step is not from noise: give --mode one-step, or other weights")
         moved = Measurement(operator, measurement.y.to(options.device), measurement.sigma, measurement.affine)
-        bound = BoundVolume(weights.prior, moved)
+        bound = BoundVolume(weights.prior, moved, memory=options.memory)
         bound.tiles = slabs(bound.tiles, options.slab, options.overlap)
-        if options.memory is not None:
-            bound.tiles = bound.tiles.at_most(voxels_at_once(options.memory, FORWARD_BYTES))
         # The student answers where it was trained to: at the top of the path, or of its own range if that is lower.
         steps = rows(options.steps, options.sampler, min(PATH.sigma(PATH.steps - 1), weights.prior.config.sigma_max))
 

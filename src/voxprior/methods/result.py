@@ -11,6 +11,7 @@ from torch import Tensor
 
 from voxprior.diffusion.noise import Noise
 from voxprior.operators.base import Measurement
+from voxprior.priors.widening import Widening
 
 Progress = Callable[[int, int], None]
 """Called with (done, total)."""
@@ -22,7 +23,8 @@ class Result:
 
     ``mean``, ``std`` (*space); ``samples`` (sample, *space) or None; ``calls``: network calls; ``weights``: name and
     sha256; ``notes``: figures for the sidecar; ``warnings``: sentences for the user. ``snapshots``: the
-    middle slices, one an axis, of the first sample's estimate after so many network calls.
+    middle slices, one an axis, of the first sample's estimate after so many network calls. ``widenings``: what the
+    weights' card says of the intervals of each kind of spread.
     """
 
     mean: Tensor
@@ -34,6 +36,7 @@ class Result:
     notes: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     snapshots: Mapping[int, tuple[Tensor, ...]] = field(default_factory=dict)
+    widenings: Mapping[str, Widening] = field(default_factory=dict)
 
 
 class Method(Protocol):

@@ -25,6 +25,7 @@ from voxprior.priors.student import student_of
 from voxprior.priors.volume import VolumePrior
 from voxprior.priors.volume_bound import BoundVolume
 from voxprior.priors.weights import DEFAULT, Shelf, Weights
+from voxprior.priors.widening import widenings
 
 WARM_START = 10.0
 """First noise level of a run, in units of the expected error of the interpolated measurement."""
@@ -92,6 +93,7 @@ class Voxprior:
         return Result(
             **{**result, "weights": {"name": weights.name, "sha256": weights.sha256}, "warnings": warning},
             notes={"mode": options.mode, "projection": "exact" if exact else "proximal"},
+            widenings=widenings(weights.card, weights.sha256),
         )
 
     def _mean(
@@ -142,7 +144,7 @@ def one_step(
 
     Raises :class:`InputError` for weights that are no student.
     """
-    student, bound = student_of(weights), BoundVolume(weights.prior, moved)
+    student, bound = student_of(weights), BoundVolume(weights.prior, moved, memory=options.memory)
     samples, std = [], torch.zeros(())
     for k in range(options.samples):
         field = rng(k, -1, tuple(bound.m.shape[1:]))[None].to(bound.m)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 VOXELS_AT_ONCE = 1_000_000
 """Slice voxels of one network call, unless a memory limit asks for fewer."""
+VOLUME_BYTES = 400
+"""What a megabyte of ``--memory`` holds of a volume prior: one voxel of a network call, at one voxel a cell."""
 FORWARD_BYTES, GRADIENT_BYTES = 600, 1200
 """What a megabyte of ``--memory`` holds: one slice voxel of a network call, without and with its gradient."""
 

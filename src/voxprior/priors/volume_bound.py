@@ -18,6 +18,7 @@ from voxprior.operators.separable import Separable, along
 from voxprior.priors.bound import frame, from_other_end
 from voxprior.priors.condition import interpolate
 from voxprior.priors.intensity import intensity_scale
+from voxprior.priors.portion import VOLUME_BYTES
 from voxprior.priors.tiles import Box, Tiles, tiled
 from voxprior.priors.volume import FEATURES, STEM, VolumePrior
 from voxprior.volume import SliceGeometry
@@ -44,7 +45,8 @@ def describe_axes(
             vector[first] = 1.0
             vector[first + 1 : first + 4] = np.mean([_shape(g) for g in group], axis=0)
     vector[4] = 10 * noise
-    order = [along_cells, *(a for a in range(3) if a != along_cells)]
+    others = sorted({0, 1, 2} - {along_cells}, key=lambda a: a if world is None else world[a])
+    order = [along_cells, *others]
     vector[5:8] = np.log([voxel[a] for a in order])
     vector[12] = float(degradation == "1.5t")
     if world is not None:
@@ -86,10 +88,13 @@ class BoundVolume:
 
     Everything inside is on the priors' intensity scale, in RAS order, on the grid of the cells: :attr:`measurement`,
     :attr:`m` and the denoiser. :meth:`leave` brings an image there to the grid and the units that were asked for.
-    Raises TypeError when the operator is not separable with known axes, or has no place in the patient.
+    ``memory``: megabytes for one network call. Raises TypeError when the operator is not separable with known axes, or
+    has no place in the patient.
     """
 
-    def __init__(self, prior: VolumePrior, measurement: Measurement, degradation: str = "box") -> None:
+    def __init__(
+        self, prior: VolumePrior, measurement: Measurement, degradation: str = "box", memory: int | None = None
+    ) -> None:
         operator = measurement.operator
         if not isinstance(operator, Separable) or not operator.axes or measurement.affine is None:
             raise TypeError("a volume prior is bound to a Separable operator with axes, and an affine")
@@ -116,6 +121,8 @@ class BoundVolume:
         told = describe_axes(self.axes, self.axis, (voxel[0], voxel[1], voxel[2]), world, self.noise, degradation)
         self.vector = torch.from_numpy(told).to(self.m)
         self.tiles = _tiles(prior, self.fine)
+        if memory is not None:
+            self.tiles = self.tiles.at_most(memory * 2**20 // VOLUME_BYTES)
 
     def enter(self, y: Tensor) -> Tensor:
         """Measured values in input units and array order to the priors' scale and RAS order."""
@@ -172,11 +179,16 @@ class BoundVolume:
 
         return *self.call(self.m, self.prior.config.sigma_max, tick), 1
 
+    @property
+    def _order(self) -> tuple[int, ...]:
+        """Array axes as the network has them: cells, then the others as they lie in the patient, not in the file."""
+        return (self.axis, *sorted({0, 1, 2} - {self.axis}, key=lambda a: self.frame.world[a]))
+
     def _inside(self, x: Tensor) -> Tensor:
-        return x.movedim(self.axis + 1, 1)
+        return x.permute(0, *(a + 1 for a in self._order))
 
     def _outside(self, x: Tensor) -> Tensor:
-        return x.movedim(1, self.axis + 1)
+        return x.permute(0, *(self._order.index(a) + 1 for a in range(3)))
 
 
 @dataclass(frozen=True)

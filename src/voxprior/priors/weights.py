@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar, overload
+from typing import Any, Generic, TypeVar
 
 import torch
 from pydantic import ValidationError
@@ -22,6 +22,7 @@ from voxprior.priors.denoiser import SlicePrior, SlicePriorConfig
 from voxprior.priors.hub import fetch
 from voxprior.priors.kinds import NAMES, Prior, make_prior
 from voxprior.priors.volume import VolumePriorConfig
+from voxprior.priors.widening import KEY
 from voxprior.registry import weights_place
 
 FOLDER = Path(__file__).parent.parent / "weights"
@@ -42,13 +43,14 @@ class Weights(Generic[P]):
     sha256: str
 
 
-@overload
-def load(name: str = DEFAULT) -> Weights[SlicePrior]: ...
-@overload
-def load(name: str, kind: type[P]) -> Weights[P]: ...
-def load(name: str = DEFAULT, kind: type[Any] = SlicePrior) -> Weights[Any]:
-    """Load weights of a ``kind`` of network by bundled name, ``.safetensors`` file (its ``.json`` card beside it) or ``hf://owner/repo/file``,
-    as :func:`voxprior.registry.weights_place` reads them.
+def load(name: str = DEFAULT) -> Weights[SlicePrior]:
+    """Load weights of a slice prior; see :func:`load_as`."""
+    return load_as(name, SlicePrior)
+
+
+def load_as(name: str, kind: type[P]) -> Weights[P]:
+    """Load weights of a ``kind`` of network by bundled name, ``.safetensors`` file (its ``.json`` card beside it) or
+    ``hf://owner/repo/file``, as :func:`voxprior.registry.weights_place` reads them.
 
     Raises :class:`InputError` when the file or its card is missing, cut, changed, or of another network.
     """
@@ -81,9 +83,9 @@ class Shelf(Generic[P]):
         self._loaded: dict[tuple[str, str], Weights[P]] = {}
 
     def __call__(self, name: str, device: str) -> Weights[P]:
-        """See :func:`load`; on ``device``."""
+        """See :func:`load_as`; on ``device``."""
         if (name, device) not in self._loaded:
-            weights = load(name, self._kind)
+            weights = load_as(name, self._kind)
             weights.prior.to(device)
             self._loaded[name, device] = weights
         return self._loaded[name, device]
@@ -113,7 +115,7 @@ def export(prior: Prior, path: Path, card: Mapping[str, Any]) -> dict[str, Any]:
     """Write half-precision weights and their card beside them, atomically; return the finished card."""
     content = save_tensors({k: v.half().contiguous() for k, v in prior.state_dict().items()})
     finished = {
-        **card,
+        **{name: value for name, value in card.items() if name != KEY},  # measured with the weights of another file
         "name": path.stem,
         "kind": NAMES[type(prior)],
         "config": prior.config.model_dump(mode="json"),

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
 from voxprior.errors import InputError
 from voxprior.priors.denoiser import SlicePriorConfig
@@ -19,7 +20,7 @@ from voxprior.training.volumes import VolumeExampleConfig
 
 class FitConfig(BaseModel):
     """A training of a prior; the examples say of what (with ``coils`` of k-space, with ``cells`` of volumes,
-    with ``factor`` of coarse voxels).
+    with ``factor`` of coarse voxels), and so which prior: volumes need a volume prior, the others one of slices.
 
     ``data``: folder with manifest.csv, a download (:mod:`voxprior.training.sources`), packed ``.npz``, or (k-space) a
     folder of ``.h5`` files. ``output``: folder for checkpoints, logs and pictures.
@@ -35,8 +36,8 @@ class FitConfig(BaseModel):
 
     data: Path
     output: Path
-    prior: SlicePriorConfig | VolumePriorConfig = SlicePriorConfig()
     examples: EnhanceConfig | ExampleConfig | KspaceConfig | VolumeExampleConfig = ExampleConfig()
+    prior: SlicePriorConfig | VolumePriorConfig = Field(default=SlicePriorConfig(), validate_default=True)
     steps: int = 40_000
     batch: int = 8
     accumulate: int = Field(default=1, ge=1)
@@ -66,6 +67,33 @@ class FitConfig(BaseModel):
         if value == "fsdp":
             raise ValueError("a prior fits every device whole and is not sharded; give ddp, or auto")
         return value
+
+    @field_validator("prior", mode="before")
+    @classmethod
+    def _of_the_examples(cls, value: Any, info: ValidationInfo) -> Any:
+        """The prior that the examples need: many settings are fields of both kinds, so they do not tell."""
+        if "examples" not in info.data:  # they are wrong themselves, which is what the user should read
+            return SlicePriorConfig()
+        volumes = isinstance(info.data["examples"], VolumeExampleConfig)
+        kind, other = (VolumePriorConfig, SlicePriorConfig) if volumes else (SlicePriorConfig, VolumePriorConfig)
+        if isinstance(value, other):
+            if not volumes or value != other():  # the default says nothing that a volume prior would not know
+                raise PydanticCustomError("prior", _MISMATCH[volumes])
+            return kind()
+        try:
+            return kind.model_validate(value)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = str(first["loc"][0]) if first["loc"] else ""
+            if first["type"] == "extra_forbidden" and name in other.model_fields:
+                raise PydanticCustomError("prior", f"{name} is no setting here: {_MISMATCH[volumes]}") from None
+            raise PydanticCustomError("prior", "{where}: {what}", {"where": name, "what": first["msg"]}) from None
+
+
+_MISMATCH = {
+    True: "the examples are volumes (cells), and need the settings of a volume prior",
+    False: "a volume prior needs examples of volumes (cells)",
+}
 
 
 Settings = TypeVar("Settings", bound=BaseModel)

@@ -18,9 +18,9 @@ from voxprior.diffusion.path import Ddpm
 from voxprior.errors import InputError
 from voxprior.priors.student import StudentConfig
 from voxprior.priors.volume import VolumePrior
-from voxprior.priors.weights import load
+from voxprior.priors.weights import load_as
 from voxprior.training.checkpoint import read_checkpoint, read_metadata, write_checkpoint
-from voxprior.training.data import load_subjects
+from voxprior.training.data import held_back
 from voxprior.training.examples import Batch
 from voxprior.training.fit import CHECKPOINT, LOG, Stream, batches_of
 from voxprior.training.gradients import Weighting, contrast_in_features, distribution_gradient, step_along
@@ -85,7 +85,7 @@ class Distillation:
 
     def __init__(self, config: DistillConfig) -> None:
         self.config = config
-        held = load(config.teacher, VolumePrior)
+        held = load_as(config.teacher, VolumePrior)
         if held.prior.path is not None:
             raise InputError(f"{config.teacher}: predicts noise of a published process; distil weights of process edm")
         self.teacher = held.prior.to(config.device)
@@ -247,7 +247,7 @@ def _validate(run: Distillation) -> None:
     from voxprior.training.validate_student import validate_student
 
     c = run.config
-    scores = validate_student(c.student, run.average, load_subjects(c.data, ("tune",)), (4, 8))
+    scores = validate_student(c.student, run.average, held_back(c.data), (4, 8))
     _log(c.output, {"step": run.step, "seconds": round(run.seconds, 1), "scores": [s._asdict() for s in scores]})
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from pydantic import ValidationError
 
 from voxprior.errors import InputError
 from voxprior.priors.kinds import make_prior
@@ -37,9 +38,9 @@ class Run:
         self.config = config
         self.prior = make_prior(config.prior)
         if config.start is not None:
-            from voxprior.priors.weights import load, widened
+            from voxprior.priors.weights import load_as, widened
 
-            begin = load(str(config.start), type(self.prior)).prior.state_dict()
+            begin = load_as(str(config.start), type(self.prior)).prior.state_dict()
             self.prior.load_state_dict(widened(begin, self.prior.state_dict()))
         self.average = deepcopy(self.prior).requires_grad_(False)
         self.optimiser = torch.optim.AdamW(
@@ -62,10 +63,17 @@ class Run:
     def resume(self, path: Path) -> None:
         """Take up what :meth:`save` wrote. Raises :class:`InputError` when it is of another network."""
         metadata = read_metadata(path)
-        if metadata["prior"] != self.config.prior.model_dump_json():
+        if not self._is_of(metadata["prior"]):
             raise InputError(f"{path}: is of another network than the settings; give another output folder")
         read_checkpoint(path, self._modules(), {"optimiser": self.optimiser})
         self.step, self.seconds = int(metadata["step"]), float(metadata["seconds"])
+
+    def _is_of(self, text: str) -> bool:
+        """Whether ``text`` says what the settings of the prior do; what it does not name had the default."""
+        try:
+            return type(self.config.prior).model_validate_json(text) == self.config.prior
+        except ValidationError:
+            return False
 
     def _modules(self) -> dict[str, torch.nn.Module]:
         return {"model": self.prior, "ema": self.average}

@@ -20,8 +20,8 @@ def distribution_gradient(real: Tensor, fake: Tensor, u: Tensor, sigma: Tensor, 
     """The gradient of KL(student || teacher) with respect to images ``u`` (n, depth, rows, columns), up to a weight.
 
     ``real`` and ``fake``: what the teacher and the network of the student's own images make of ``u + sigma noise``.
-    With ``s = (D - x)/sigma^2`` it is ``w (s_fake - s_real)``, which is ``D_fake - D_real`` times a positive number: the
-    paper and the release of OS-DDPM have the other sign. In predicted noise, ``e_real - e_fake`` times sqrt(abar)
+    With ``s = (D - x)/sigma^2`` it is ``w (s_fake - s_real)``, which is ``D_fake - D_real`` times a positive number:
+    the paper and the release of OS-DDPM have the other sign. In predicted noise, ``e_real - e_fake`` times sqrt(abar)
     (paper) or sqrt(1 - abar) (release), with ``abar = 1/(1 + sigma^2)``; ``dmd`` divides by the mean distance of u
     from the teacher's answer.
     """

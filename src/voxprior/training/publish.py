@@ -13,9 +13,9 @@ from safetensors import safe_open
 from voxprior.errors import InputError
 from voxprior.priors.kinds import make_prior
 from voxprior.priors.volume import VolumePrior
-from voxprior.priors.weights import export, load
+from voxprior.priors.weights import export, load_as
 from voxprior.training.config import FitConfig
-from voxprior.training.data import load_subjects
+from voxprior.training.data import held_back
 from voxprior.training.distill import DistillConfig
 from voxprior.training.fit import CHECKPOINT, LOG
 from voxprior.training.task import VolumeTask, make_task
@@ -55,11 +55,11 @@ def publish_student(config: DistillConfig, target: Path) -> dict[str, Any]:
 
     As :func:`publish`; the card says under ``student`` what the one call starts from, and which weights taught it.
     """
-    teacher = load(config.teacher, VolumePrior)
+    teacher = load_as(config.teacher, VolumePrior)
     student = VolumePrior(teacher.prior.config).requires_grad_(False)
     training = _averaged(config.output, student)
     task = VolumeTask(config)
-    scores = validate_student(config.student, student.eval(), load_subjects(config.data, ("tune",)), (2, 3, 4, 5, 8))
+    scores = validate_student(config.student, student.eval(), held_back(config.data, thorough=True), (2, 3, 4, 5, 8))
     card = {
         "licence": LICENCE,
         "data": task.describe(),

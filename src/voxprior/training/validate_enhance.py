@@ -33,9 +33,9 @@ def validate_enhance(prior: SlicePrior, subjects: Sequence[Subject], cases: Sequ
 def block(subject: Subject, case: str) -> tuple[torch.Tensor, Measurement]:
     """The middle slices of a volume (1, i, j, k), and what is measured of them."""
     image = subject.image
-    first = (image.shape[2] - SLICES) // 2
-    shape = image.shape[0] // 2, image.shape[1] // 2, SLICES
-    truth = np.ascontiguousarray(image[: 2 * shape[0], : 2 * shape[1], first : first + SLICES])
+    first = max(0, (image.shape[2] - SLICES) // 2)
+    shape = image.shape[0] // 2, image.shape[1] // 2, min(SLICES, image.shape[2])
+    truth = np.ascontiguousarray(image[: 2 * shape[0], : 2 * shape[1], first : first + shape[2]])
     spacing = 2 * subject.voxel[0], 2 * subject.voxel[1], subject.voxel[2]
     axes = decimation(shape, spacing, Refinement(COARSE, 2.0, profile_of(case)))
     operator = Separable.from_axes(axes, shape)

@@ -23,7 +23,7 @@ from voxprior.metrics import psnr, ssim
 from voxprior.metrics.seams import seam_index
 from voxprior.metrics.sharpness import high_frequency_ratio
 from voxprior.priors.volume import VolumePrior
-from voxprior.priors.weights import load
+from voxprior.priors.weights import load, load_as
 
 SEED = 0
 REPEATS = 3
@@ -46,7 +46,7 @@ def _weights(contender: Contender, options: Any) -> list[str]:
         names[0] = STUDENT if options.steps == 1 else TEACHER
     if contender.method == "voxprior":
         return [load().sha256]
-    return [load(str(name), VolumePrior).sha256 for name in names if name is not None]
+    return [load_as(str(name), VolumePrior).sha256 for name in names if name is not None]
 
 
 def measure(case: Case, contender: Contender, problem: Problem, find: Resolve = resolve) -> dict[str, Any]:
@@ -108,7 +108,7 @@ def _cost(weights: Mapping[str, Any] | None, factor: int) -> dict[str, Any]:
         planes = 2
         cost = planes * prior.network.multiply_adds / prior.config.slab
         return {"parameters": sum(p.numel() for p in prior.parameters()), "multiply_adds": cost}
-    volume = load(name, VolumePrior).prior
+    volume = load_as(name, VolumePrior).prior
     return {"parameters": sum(p.numel() for p in volume.parameters()), "multiply_adds": volume.multiply_adds(factor)}
 
 

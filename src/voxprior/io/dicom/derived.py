@@ -35,7 +35,8 @@ class Derivation:
     """How a volume was derived: a sentence, and the ``settings`` that UIDs from content depend on.
 
     ``label``: what the series shows if not the restored image (``std``, ``invented``); ``number``: 0 of the image, and
-    another for each map. ``thickness``: of the derived slices, mm; their distance by default.
+    another for each map. ``thickness``: of the derived slices, mm; their distance by default. ``others``: further
+    series that it was made from.
     """
 
     description: str
@@ -43,6 +44,7 @@ class Derivation:
     label: str = ""
     number: int = 0
     thickness: float | None = None
+    others: tuple[Source, ...] = ()
 
 
 def shared_header(

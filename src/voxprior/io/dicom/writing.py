@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,10 +10,11 @@ import numpy as np
 
 from voxprior.errors import InputError
 from voxprior.io.dicom.datasets import require_pydicom, told
-from voxprior.io.dicom.derived import Derivation, coded, shared_header
+from voxprior.io.dicom.derived import Derivation, shared_header
 from voxprior.io.dicom.geometry import Vector, dot
 from voxprior.io.dicom.loading import Source
 from voxprior.io.dicom.quantise import decimal, quantise
+from voxprior.io.dicom.references import source_images
 from voxprior.io.dicom.uids import Uids, instance_uid, series_uid
 from voxprior.io.outputs import voxel_digest
 from voxprior.volume import Volume
@@ -56,7 +56,10 @@ def write_dicom(
         shared.RescaleSlope, shared.RescaleIntercept = stored.slope, stored.intercept
         written = []
         for k in range(volume.data.shape[2]):
-            image = _image(shared, volume, origin, normal, k)
+            image, height = _image(shared, volume, normal, k)
+            sources = source_images((origin, *derivation.others), normal, height, volume.spacing[2])
+            if sources:
+                image.SourceImageSequence = sources
             image.PixelData = np.ascontiguousarray(stored.stored[:, :, k].T).tobytes()
             written.append(folder / f"{k + 1:04d}.dcm")
             image.save_as(written[-1], enforce_file_format=True)
@@ -73,8 +76,8 @@ def _directions(volume: Volume) -> tuple[Vector, Vector, Vector]:
     return row, column, normal
 
 
-def _image(shared: Dataset, volume: Volume, origin: Source, normal: Vector, k: int) -> Dataset:
-    """The header of slice ``k``."""
+def _image(shared: Dataset, volume: Volume, normal: Vector, k: int) -> tuple[Dataset, float]:
+    """The header of slice ``k``, but for its sources, and how high it lies along ``normal``, mm."""
     from pydicom.dataset import Dataset, FileMetaDataset
     from pydicom.uid import ExplicitVRLittleEndian
 
@@ -87,31 +90,6 @@ def _image(shared: Dataset, volume: Volume, origin: Source, normal: Vector, k: i
     ds.ImagePositionPatient = [decimal(v) for v in position]
     height = dot(normal, position)
     ds.SliceLocation = decimal(height)
-    ds.SourceImageSequence = _sources(origin, height, max(volume.spacing[2], _distance(origin)))
     ds.file_meta = FileMetaDataset()
     ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    return ds
-
-
-def _distance(origin: Source) -> float:
-    first, second = (image.place for image in origin.images[:2])
-    return abs(dot(first.normal, second.position) - dot(first.normal, first.position))
-
-
-def _sources(origin: Source, height: float, reach: float) -> Sequence[Dataset]:
-    """References to the source images within ``reach`` mm of the slice, at least the nearest."""
-    from pydicom.dataset import Dataset
-
-    normal = origin.images[0].place.normal
-    far = [abs(dot(normal, image.place.position) - height) for image in origin.images]
-    limit = max(reach, min(far))
-    found = []
-    for image, distance in zip(origin.images, far, strict=True):
-        if distance <= limit:
-            item = Dataset()
-            item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = image.sop_class, image.uid
-            if image.frame is not None:
-                item.ReferencedFrameNumber = image.frame + 1
-            item.PurposeOfReferenceCodeSequence = [coded("121322", "Source image for image processing operation")]
-            found.append(item)
-    return found
+    return ds, height

@@ -1,0 +1,127 @@
+"""Blocks of which subjects are made coarse how, to widen intervals and to count what they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from voxprior.errors import InputError
+from voxprior.evaluate.contender import Contender
+from voxprior.evaluate.directions import fine_directions
+from voxprior.evaluate.enhance.protocols import Case as InPlane
+from voxprior.evaluate.manifest import Row, read_manifest
+from voxprior.evaluate.sr.protocols import Case as Thickened
+from voxprior.methods.enhance import DEFAULT as ENHANCE
+from voxprior.priors.student import DEFAULT as STUDENT
+from voxprior.priors.weights import DEFAULT
+from voxprior.registry import weight_names
+
+PROTOCOL = 1
+"""Part of the key of every result: raise it when a case or a figure changes its meaning."""
+FACTORS = (2, 3, 5, 8)
+"""Slice distances in voxels."""
+DRAWN_FACTORS = (2, 5)
+"""Those at which samples are drawn, which takes 80 times as long as a mean."""
+EDGE, DRAWN_EDGE = 64, 32
+"""Edge of the block from the middle of the head, voxels, and of that in which samples are drawn."""
+MIDDLE = 3
+"""Number of that block."""
+SAMPLES, STEPS = 4, 20
+IN_PLANE = ("box", "1.5t")
+MEAN, ONE, DRAWN = "mean", "one-step", "samples"
+Truth = Thickened | InPlane
+
+
+@dataclass(frozen=True)
+class Case:
+    """A block of one volume, made coarse; ``job``: sr (``factor`` along ``directions``, one) or enhance (two)."""
+
+    subject: str
+    file: str
+    sha256: str
+    modality: str
+    scanner: str
+    job: str
+    directions: tuple[str, ...]
+    factor: int
+    degradation: str = "box"
+    edge: int = EDGE
+
+    @property
+    def kind(self) -> str:
+        """What was done to the truth, in words."""
+        return f"{self.job} x{self.factor} {self.degradation}"
+
+    @property
+    def name(self) -> str:
+        """Subject, kind, edge and directions."""
+        return f"{self.subject} {self.kind} {self.edge} {' '.join(self.directions)}"
+
+    def degraded(self) -> Truth:
+        """The case of the other evaluations that makes the measurement."""
+        place = self.subject, self.file, self.sha256, self.modality
+        if self.job == "sr":
+            return Thickened(*place, "", self.directions[0], self.factor, crop=MIDDLE)
+        return InPlane(*place, (self.directions[0], self.directions[1]), self.degradation)  # type: ignore[arg-type]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as JSON values."""
+        return {**asdict(self), "directions": list(self.directions)}
+
+
+def calibrate_cases(data: Path) -> list[Case]:
+    """Blocks of the subjects of the train split that are kept for this; raises :class:`InputError` without any."""
+    rows = [r for r in read_manifest(data) if r["split"] == "train" and r.get("role") == "calibrate"]
+    return _cases(rows, f"{data}: manifest.csv lists no subject with role calibrate; give another --data")
+
+
+def test_cases(data: Path) -> list[Case]:
+    """Blocks of the subjects of the test split; raises :class:`InputError` without any."""
+    rows = [r for r in read_manifest(data) if r["split"] == "test" and r["file"].startswith("test/")]
+    return _cases(rows, f"{data}: manifest.csv lists no test volume with fine_axes; give another --data")
+
+
+test_cases.__test__ = False  # type: ignore[attr-defined]
+
+
+def contenders() -> list[Contender]:
+    """The mean with its predicted std, one step where its weights are, and samples; ``place``: job and block."""
+    sr = {"mode": "mean", "weights": DEFAULT}
+    found = [Contender(MEAN, "voxprior", sr, "sr")]
+    if STUDENT in weight_names():
+        found.append(Contender(ONE, "voxprior", {"mode": "one-step", "weights": STUDENT}, "sr"))
+    drawn = {**sr, "mode": "sample", "samples": SAMPLES, "steps": STEPS}
+    found += [Contender(MEAN, "voxprior", sr, "sr drawn"), Contender(DRAWN, "voxprior", drawn, "sr drawn")]
+    if ENHANCE in weight_names():
+        found.append(Contender(MEAN, "voxprior", {"mode": "mean", "weights": ENHANCE}, "enhance"))
+    return found
+
+
+def runs_on(contender: Contender, case: Case) -> bool:
+    """What takes long runs on the small blocks, and the mean on those too, to stand beside it."""
+    small = " drawn" if case.edge == DRAWN_EDGE else ""
+    return contender.place == case.job + small
+
+
+def _cases(rows: list[Row], without: str) -> list[Case]:
+    cases = [case for row in rows for case in _of_subject(row)]
+    if not cases:
+        raise InputError(without)
+    return cases
+
+
+def _of_subject(row: Row) -> Iterator[Case]:
+    fine = fine_directions(row)
+    if not fine:
+        return
+    place = row["subject"], row["file"], row["sha256"], row["modality"], row["sequence_field_scanner"]
+    first = "A-P" if "A-P" in fine else fine[0]
+    for factor in FACTORS:
+        yield Case(*place, "sr", (first,), factor)
+    for factor in DRAWN_FACTORS:
+        yield Case(*place, "sr", (first,), factor, edge=DRAWN_EDGE)
+    if len(fine) > 1:
+        for degradation in IN_PLANE:
+            yield Case(*place, "enhance", (fine[0], fine[1]), 2, degradation)
