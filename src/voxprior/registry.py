@@ -91,9 +91,18 @@ DEFAULT_WEIGHTS: Mapping[str, Mapping[str, str]] = {
         "vp-sde": "head-kspace",
     },
     "ct": {"voxprior": "thorax-ct", "tpdm": "thorax-ct"},
+    "enhance": {"voxprior": "head-enhance", "mri-sr": "head-enhance"},
     "generate": {"voxprior": "head-slices", "tpdm": "head-slices"},
 }
 """Job to method to the weights that it takes unless told otherwise; methods without a network are left out."""
+
+OPTION_WEIGHTS: Mapping[str, str] = {
+    "sr/voxprior --mode one-step": "head-one-step",
+    "sr/os-ddpm --steps N": "head-volume",
+    "enhance/voxprior --planes volume": "head-volume",
+    "enhance/mri-sr --network volume": "head-volume",
+}
+"""Job, method and the option with which it takes other weights than those of :data:`DEFAULT_WEIGHTS`."""
 
 HUB = "hf://"
 _HUB_NAME = re.compile(
@@ -120,7 +129,9 @@ class WeightsPlace:
 
 @dataclass(frozen=True)
 class WeightsEntry:
-    """Weights that the package carries: their card, and the methods (``job/method``) that take them by default."""
+    """Weights that the package carries: their card, and the methods (``job/method``, with an option where it decides)
+    that take them by default.
+    """
 
     name: str
     card: Mapping[str, Any]
@@ -147,7 +158,10 @@ def weights_table() -> Mapping[str, WeightsEntry]:
     found = {}
     for name in weight_names():
         pairs = [(job, method, taken) for job, by in DEFAULT_WEIGHTS.items() for method, taken in by.items()]
-        users = tuple(f"{job}/{method}" for job, method, taken in pairs if taken == name)
+        users = (
+            *(f"{job}/{method}" for job, method, taken in pairs if taken == name),
+            *(user for user, taken in OPTION_WEIGHTS.items() if taken == name),
+        )
         card = json.loads((WEIGHTS / f"{name}.json").read_text(encoding="utf-8"))
         found[name] = WeightsEntry(name, card, users)
     return found

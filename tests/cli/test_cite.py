@@ -46,6 +46,29 @@ def test_every_paper_of_every_method_becomes_an_entry(capsys: pytest.CaptureFixt
     assert "title = {{Improving 3D imaging with pre-trained perpendicular 2D diffusion models}}" in fields
 
 
+NEEDED = {
+    "article": {"author", "title", "journal", "year"},
+    "inproceedings": {"title", "booktitle"},
+    "book": {"author", "title", "publisher", "year"},
+    "misc": {"author", "title", "year"},
+}
+
+
+def test_entries_have_the_fields_of_their_type(capsys: pytest.CaptureFixture[str]) -> None:
+    """Guards the bibliography: journals, conferences and books are such, and lack nothing that BibTeX asks for."""
+    found = {}
+    for job in registry.JOBS:
+        assert main(["cite", job]) == 0
+        for kind, key, fields in ENTRY.findall(capsys.readouterr().out):
+            found[key] = kind
+            names = set(re.findall(r"^  (\w+) = ", fields, re.MULTILINE))
+            assert kind == "software" or NEEDED[kind] <= names, key
+    assert (found["tpdm"], found["os-ddpm"], found["hfs-sde"]) == ("inproceedings", "inproceedings", "article")
+    assert (found["mri-sr"], found["fbp"]) == ("misc", "book")
+    assert main(["cite", "mri-sr"]) == 0
+    assert "author = {Chiche and Corcos and Rouge}" in capsys.readouterr().out
+
+
 def _same(text: str, fields: str) -> bool:
     title = re.search(r"title = \{\{(.+)\}\}", fields)
     return title is not None and title[1] in text
@@ -54,8 +77,9 @@ def _same(text: str, fields: str) -> bool:
 def test_two_papers_and_no_paper() -> None:
     """Guards the reading of citations: several are parted, several authors are named, a remark stays a remark."""
     two = list(entries("tv", "Rudin, Osher and Fatemi, On noise, Physica D, 1992; Block et al., On coils, MRM 2007."))
-    assert "author = {Rudin and Osher and Fatemi}" in two[0] and "@misc{tv," in two[0]
-    assert "@misc{tv-2," in two[1] and "howpublished = {MRM}" in two[1]
+    assert "author = {Rudin and Osher and Fatemi}" in two[0] and "@article{tv," in two[0]
+    assert "@article{tv-2," in two[1] and "journal = {Magnetic Resonance in Medicine}" in two[1]
+    assert next(entries("new", "Doe, On nothing, arXiv 2603.1, 2026")).startswith("@misc{new,")
     assert list(entries("fft", "the inverse transform")) == ["% fft: the inverse transform"]
     assert chosen("cubic-projected") is not None
 
@@ -75,12 +99,14 @@ def test_info_is_the_registry(capsys: pytest.CaptureFixture[str]) -> None:
     assert set(values["weights"]) == set(registry.weight_names())
     for card in values["weights"].values():
         assert re.fullmatch("[0-9a-f]{64}", card["sha256"]) and card["licence"] and card["origin"] == "bundled"
-        assert all(registry.require(*reversed(user.split("/"))) for user in card["default_of"])
+        users = [user.partition(" ")[0].split("/") for user in card["default_of"]]
+        assert all(registry.require(method, job) for job, method in users)
 
 
 def test_the_table_of_default_weights_is_what_the_methods_take() -> None:
     """Guards the table, which imports no method: it must say what each would load."""
-    from voxprior.methods import ct, hfs_sde, kspace, os_ddpm, tpdm
+    from voxprior.methods import ct, enhance, hfs_sde, kspace, mri_sr, os_ddpm, tpdm
+    from voxprior.priors import student
     from voxprior.priors.weights import DEFAULT
 
     table = registry.DEFAULT_WEIGHTS
@@ -88,6 +114,13 @@ def test_the_table_of_default_weights_is_what_the_methods_take() -> None:
     assert table["sr"] == {**table["generate"], "os-ddpm": os_ddpm.STUDENT}
     assert table["recon"]["voxprior"] == kspace.WEIGHTS and table["recon"]["tpdm"] == tpdm.COMPLEX_WEIGHTS
     assert table["ct"] == {"voxprior": ct.WEIGHTS, "tpdm": tpdm.TOMOGRAPHY_WEIGHTS}
+    assert table["enhance"] == {"voxprior": enhance.DEFAULT, "mri-sr": enhance.DEFAULT}
+    assert registry.OPTION_WEIGHTS == {
+        "sr/voxprior --mode one-step": student.DEFAULT,
+        "sr/os-ddpm --steps N": os_ddpm.TEACHER,
+        "enhance/voxprior --planes volume": mri_sr.VOLUME_WEIGHTS,
+        "enhance/mri-sr --network volume": mri_sr.VOLUME_WEIGHTS,
+    }
     for name in ("hfs-sde", "ve-sde", "vp-sde"):
         options = registry.resolve(name, "recon").Options
         assert table["recon"][name] == options.model_fields["weights"].default

@@ -28,7 +28,11 @@ def test_the_mean_mode_writes_its_uncertainty(thick_scan: Path) -> None:
     assert (std > 0).all()
     assert bounds.shape == (*image.shape, 2)
     np.testing.assert_allclose(bounds.mean(axis=-1), image, atol=1e-4 * image.max())
-    np.testing.assert_allclose((bounds[..., 1] - bounds[..., 0]) / 2, 1.6448536 * std, rtol=1e-3, atol=1e-3)
+    wide = (bounds[..., 1] - bounds[..., 0]) / 2 / std
+    assert wide.min() > 1.1 and wide.max() < 2.4  # 1.64 of a Gaussian; as widened by what the card of the weights says
+    said = values["interval"]
+    assert said["level"] == 0.9 and said["word"] != "calibrated"  # nobody knows by which scanner it was made
+    assert "interval" not in values["settings"]
     assert (
         nib.load(thick_scan.with_name("o_interval.nii.gz")).header["sform_code"] == nib.load(out).header["sform_code"]
     )

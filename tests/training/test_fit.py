@@ -108,6 +108,14 @@ def test_another_network_does_not_resume(data_folder: Path, trained: Path) -> No
         fit(other)
 
 
+def test_a_checkpoint_from_before_a_new_setting_resumes(data_folder: Path, trained: Path) -> None:
+    """Guards checkpoints against new settings with a default: what an old one does not name had that."""
+    run = Run(_config(data_folder, trained.parent))
+    said = run.config.prior.model_dump(mode="json", exclude={"sigma_min"})
+    assert run._is_of(json.dumps(said))
+    assert not run._is_of(json.dumps({**said, "sigma_max": 3.0})) and not run._is_of('{"unheard_of": 1}')
+
+
 @pytest.mark.parametrize(
     ("text", "word"),
     [

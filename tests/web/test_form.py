@@ -19,7 +19,7 @@ FORMS = {form["name"]: form for form in forms()}
 def test_every_job_that_starts_from_one_scan_has_a_form() -> None:
     """Guards against a job that was added to the registry and forgotten here."""
     assert set(FORMS) == set(registry.JOBS) & set(OPTIONS)
-    assert set(FORMS) >= {"sr", "recon", "ct", "generate"}
+    assert set(FORMS) >= {"sr", "recon", "ct", "enhance", "generate"}
     json.dumps(forms(), allow_nan=False)
 
 
@@ -54,3 +54,13 @@ def test_values_are_parsed_and_refused_as_the_command_does() -> None:
             parse("sr", values)
     with pytest.raises(InputError, match="unknown"):
         parse("<script>", {})
+
+
+def test_the_axes_of_enhance_are_letters() -> None:
+    """Guards the one text of that form: it has a field, and takes what names axes alone."""
+    options, asked = parse("enhance", {"axes": "ij", "factor": 3.0, "simulate": True})
+    assert (options.model_dump()["axes"], options.model_dump()["factor"]) == ("ij", 3.0)
+    assert asked.model_dump()["simulate"] and parse("enhance", {"axes": "auto"})
+    for axes in ("xy", "ijkj", "i/../j"):
+        with pytest.raises(InputError, match="axes"):
+            parse("enhance", {"axes": axes})

@@ -47,6 +47,16 @@ def test_a_scan_becomes_files_that_tell_nothing_of_the_patient(tmp_path: Path, t
         assert b"Jane Doe" not in content and str(tmp_path).encode() not in content, path.name
 
 
+def test_voxels_are_refined_within_the_slices(tmp_path: Path, thick_scan: Path) -> None:
+    """Guards the job enhance from upload to files: the plane twice as fine, and what was measured beside it."""
+    (tmp_path / "input").mkdir()
+    (tmp_path / "input" / "scan.nii.gz").write_bytes(thick_scan.read_bytes())
+    last = _run(tmp_path, "scan.nii.gz", job="enhance", method="cubic-projected", axes="ij")[-1]
+    assert {"restored.nii.gz", "restored.json", "report.html"} <= set(last["outcome"]["files"])
+    before, after = (nibabel.load(tmp_path / f) for f in ("view/input.nii.gz", "output/restored.nii.gz"))
+    assert np.allclose(np.divide(before.header.get_zooms(), after.header.get_zooms()), (2, 2, 1), atol=1e-4)
+
+
 def test_a_dicom_series_becomes_a_derived_one_and_nifti(tmp_path: Path) -> None:
     """Guards DICOM to DICOM, and privacy: who the patient is stands in the series alone."""
     thick().write(tmp_path / "input" / "dicom")

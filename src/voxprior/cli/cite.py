@@ -15,6 +15,19 @@ _PAPER = re.compile(
     r"(?P<authors>[A-Z][\w-]+(?:, [A-Z][\w-]+)*(?: and [A-Z][\w-]+| et al\.)?), (?P<title>.+), "
     r"(?P<venue>[^,]+?),? (?P<year>\d{4})"
 )
+_PROGRAM = re.compile(r"(?P<title>.+), (?P<venue>[^,]+), (?P<url>https://\S+)")
+_JOURNALS = {
+    "IEEE TMI": "IEEE Transactions on Medical Imaging",
+    "Magnetic Resonance in Medicine": "Magnetic Resonance in Medicine",
+    "MRM": "Magnetic Resonance in Medicine",
+    "PMB": "Physics in Medicine and Biology",
+    "Physica D": "Physica D",
+}
+_CONFERENCES = {
+    "ICCV": "IEEE/CVF International Conference on Computer Vision (ICCV)",
+    "MICCAI": "Medical Image Computing and Computer Assisted Intervention (MICCAI)",
+}
+_PUBLISHERS = ("IEEE Press", "SIAM")
 FILE = "CITATION.cff"
 
 
@@ -59,17 +72,29 @@ def chosen(name: str | None) -> dict[str, str]:
 def entries(key: str, citation: str) -> Iterator[str]:
     """BibTeX of a method's citation, an entry a paper; a comment for what is no paper."""
     for number, part in enumerate(citation.rstrip(".").split("; ")):
-        match = _PAPER.fullmatch(part)
+        match = _PAPER.fullmatch(part) or _PROGRAM.fullmatch(part)
         if match is None:
             yield f"% {key}: {part}"
             continue
-        fields = {
-            "author": _authors(match["authors"]),
-            "title": f"{{{match['title']}}}",
-            "howpublished": match["venue"],
-            "year": match["year"],
-        }
-        yield _entry("misc", key if number == 0 else f"{key}-{number + 1}", fields)
+        told = match.groupdict()
+        kind, place = _venue(told["venue"])
+        who = {"author": _authors(told["authors"])} if "authors" in told else {}
+        rest = {name: told[name] for name in ("year", "url") if name in told}
+        fields = {**who, "title": f"{{{told['title']}}}", **place, **rest}
+        yield _entry(kind, key if number == 0 else f"{key}-{number + 1}", fields)
+
+
+def _venue(name: str) -> tuple[str, dict[str, str]]:
+    """The type of an entry, and the fields that say where it appeared."""
+    if name in _JOURNALS:
+        return "article", {"journal": _JOURNALS[name]}
+    if name in _CONFERENCES:
+        return "inproceedings", {"booktitle": _CONFERENCES[name]}
+    if name in _PUBLISHERS:
+        return "book", {"publisher": name}
+    if name.startswith("arXiv "):
+        return "misc", {"eprint": name.removeprefix("arXiv "), "archiveprefix": "arXiv"}
+    return "misc", {"howpublished": name}
 
 
 def software() -> str:

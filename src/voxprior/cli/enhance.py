@@ -62,7 +62,7 @@ def enhance(
 
     own, place = options or EnhanceOptions(), dicom or DicomOptions()
     request = EnhanceRequest(input, output, own, simulate, force, report, frames, config, dicom=place)
-    if is_batch(input, False):
+    if is_batch(input, False, place):
         from voxprior.jobs.enhance_files import FILES
 
         return run_folder(request, FILES, quiet)

@@ -46,6 +46,7 @@ def everything() -> dict[str, Any]:
         "jobs": dict(registry.JOBS),
         "methods": {job: list(names) for job, names in registry.METHODS.items()},
         "default_weights": {job: dict(names) for job, names in registry.DEFAULT_WEIGHTS.items()},
+        "option_weights": dict(registry.OPTION_WEIGHTS),
         "weights": {
             name: {**entry.card, "origin": "bundled", "default_of": list(entry.default_of)}
             for name, entry in table.items()

@@ -11,13 +11,13 @@ from typing import Any
 from voxprior.cohort.cluster import Place, client_of
 from voxprior.cohort.dataset import Member
 from voxprior.cohort.derivatives import describe_dataset
+from voxprior.cohort.failures import known_failures, note_failures
 from voxprior.cohort.member import Outcome, forget, restore_member
-from voxprior.io.outputs import Transaction, write_json
+from voxprior.io.outputs import Transaction
 from voxprior.jobs.options import SrOptions, require_method
 from voxprior.report.group import Member as Line
 from voxprior.report.group import group_page
 
-FAILURES = Path("logs/failures.json")
 GROUP = "group.html"
 
 Watch = Callable[[Outcome], None]
@@ -41,7 +41,7 @@ def run_participants(
         outcomes.append(outcome)
         watch(outcome)
     outcomes.sort(key=lambda outcome: outcome.name)
-    _note(out, outcomes)
+    note_failures(out, outcomes)
     return outcomes
 
 
@@ -75,25 +75,6 @@ def _failed(member: Member, error: BaseException) -> Outcome:
     return Outcome(member.name, "failed", error=f"failed unexpectedly ({name}: {reason})")
 
 
-def _note(out: Path, outcomes: Sequence[Outcome]) -> None:
-    """Keep the failures for the group page: those of this run, and older ones of scans that it did not touch."""
-    known = _failures(out)
-    for outcome in outcomes:
-        known.pop(outcome.name, None)
-        if outcome.error is not None:
-            known[outcome.name] = outcome.error
-    with Transaction(True) as transaction:
-        write_json(transaction.path(out / FAILURES), known)
-
-
-def _failures(out: Path) -> dict[str, str]:
-    try:
-        values = json.loads((out / FAILURES).read_text(encoding="utf-8"))
-        return {str(k): str(v) for k, v in values.items()}
-    except (OSError, ValueError, AttributeError):
-        return {}
-
-
 def write_group(out: Path) -> int:
     """Write the page of all scans in ``out``; how many there are, failed ones too."""
     lines = []
@@ -103,7 +84,7 @@ def write_group(out: Path) -> int:
         subject = path.relative_to(out).parts[0]
         page = out / subject / "figures" / f"{name}.html"
         lines.append(Line(name, values, None, page.relative_to(out).as_posix() if page.is_file() else None))
-    failures = _failures(out)
+    failures = known_failures(out)
     lines = [line for line in lines if line.name not in failures]  # what is there is of an older input, or settings
     for name, error in failures.items():
         page = out / name.partition("_")[0] / "figures" / f"{name}.html"

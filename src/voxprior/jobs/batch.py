@@ -48,6 +48,8 @@ class Task:
     error: str | None = None
 
 
+Ask = Callable[[Request, Task, Files], Request]
+"""Of the request for all, a task and how the job goes through a folder: the request for that one."""
 Watch = Callable[[str], AbstractContextManager[Progress | None]]
 """Given the title of a member, shows its progress."""
 
@@ -72,7 +74,7 @@ def run_batch(request: Request, watch: Watch, files: Files) -> Iterator[Member]:
 
 
 def go_through(
-    request: Request, tasks: Sequence[Task], watch: Watch, files: Files, asked: Callable[[Request, Task, Files], Request]
+    request: Request, tasks: Sequence[Task], watch: Watch, files: Files, asked: Ask
 ) -> Iterator[Member]:
     """Do each of ``tasks`` as ``asked`` makes a request of it, tell of each, and write the report of all in the end."""
     entries: list[Entry] = []
@@ -108,7 +110,7 @@ def _attempt(
     task: Task,
     files: Files,
     seen: set[Path],
-    asked: Callable[[Request, Task, Files], Request],
+    asked: Ask,
     progress: Progress | None,
 ) -> Member:
     source = task.source

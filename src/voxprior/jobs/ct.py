@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from voxprior.io.sinogram import Sinogram, to_hu
-from voxprior.jobs.intervals import interval
+from voxprior.jobs.intervals import interval, not_calibrated
 from voxprior.jobs.job import Run, peak_memory, run_method
 from voxprior.jobs.options import CtOptions
 from voxprior.methods.result import Progress
@@ -99,7 +99,7 @@ def _with_maps(sinogram: Sinogram, measured: Measurement, mu_water: float, run: 
         peak_memory=peak_memory(),
         calls=result.calls,
         weights=result.weights,
-        notes=result.notes,
+        notes=result.notes if bounds is None else {**result.notes, **not_calibrated()},
         warnings=(*sinogram.warnings, *result.warnings),
         snapshots=result.snapshots,
     )

@@ -14,7 +14,7 @@ from torch import Tensor
 from voxprior.io.kspace.file import Complex
 from voxprior.io.kspace_certificate import misfit
 from voxprior.jobs.acquire import Acquired
-from voxprior.jobs.intervals import interval
+from voxprior.jobs.intervals import interval, not_calibrated
 from voxprior.jobs.job import Run, peak_memory, run_method
 from voxprior.jobs.options import ReconOptions
 from voxprior.methods.result import Progress, Result
@@ -154,7 +154,7 @@ def _with_maps(acquired: Acquired, run: Run) -> Reconstructed:
         peak_memory=peak_memory(),
         calls=result.calls,
         weights=result.weights,
-        notes=result.notes,
+        notes=result.notes if bounds is None else {**result.notes, **not_calibrated()},
         warnings=(*acquired.warnings, *result.warnings),
         snapshots=result.snapshots,
     )

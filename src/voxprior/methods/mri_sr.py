@@ -102,7 +102,11 @@ class MriSr:
 
     name = "mri-sr"
     Options: ClassVar[type[BaseModel]] = Settings
-    citation = "MRI-Super-Resolution, https://github.com/Magic-Solutions/MRI-Super-Resolution, 2024-2026"
+    citation = (
+        "Chiche, Corcos and Rouge, Comparative analysis of 3D convolutional and 2.5D slice-conditioned U-Net "
+        "architectures for MRI super-resolution via elucidated diffusion models, arXiv 2603.14667, 2026; its first "
+        "generation: https://github.com/chichonnade/MRI-Super-Resolution"
+    )
 
     def __init__(self, condition: Callable[[Measurement, Settings], Conditional] | None = None) -> None:
         self._condition = condition

@@ -99,7 +99,10 @@ class OsDdpm:
 
     name = "os-ddpm"
     Options: ClassVar[type[BaseModel]] = Settings
-    citation = "OS-DDPM: One-step denoising diffusion probabilistic model for 3D MRI super-resolution (MICCAI)"
+    citation = (
+        "OS-DDPM: One-step denoising diffusion probabilistic model for 3D MRI super-resolution, MICCAI, "
+        "https://github.com/yanaynghui1998/OS-DDPM"
+    )
 
     def __init__(self, shelf: Callable[[str, str], Weights[VolumePrior]] | None = None) -> None:
         self.shelf = shelf or Shelf(VolumePrior)

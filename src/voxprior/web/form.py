@@ -12,13 +12,22 @@ from pydantic.fields import FieldInfo
 
 from voxprior import registry
 from voxprior.errors import InputError
-from voxprior.jobs.options import CtOptions, GenerateOptions, ReconOptions, SharedOptions, SrOptions, require_method
+from voxprior.jobs.options import (
+    CtOptions,
+    EnhanceOptions,
+    GenerateOptions,
+    ReconOptions,
+    SharedOptions,
+    SrOptions,
+    require_method,
+)
 from voxprior.web.kinds import DICOM, IMAGE, KSPACE
 
 OPTIONS: Mapping[str, type[SharedOptions]] = {
     "sr": SrOptions,
     "recon": ReconOptions,
     "ct": CtOptions,
+    "enhance": EnhanceOptions,
     "generate": GenerateOptions,
 }
 """Job to the class of its options; a job of the registry that is not here has no form."""
@@ -26,12 +35,17 @@ TAKES: Mapping[str, tuple[str, ...]] = {
     "sr": (IMAGE, DICOM),
     "recon": (KSPACE, IMAGE, DICOM),
     "ct": (KSPACE, IMAGE, DICOM),
+    "enhance": (IMAGE, DICOM),
     "generate": (),
 }
 """Kinds of scan that a job starts from."""
-FIRST = ("method", "mode", "spacing", "thickness", "gap", "simulate", "factor", "views", "mask", "shape", "samples")
+FIRST = (
+    *("method", "mode", "spacing", "thickness", "gap", "axes", "degradation", "simulate", "factor", "views", "mask"),
+    *("shape", "samples"),
+)
 """Options that are shown at once; the others unfold."""
 TEXTS: Mapping[str, str] = {
+    "axes": r"auto|[ijk]{1,3}",
     "mask": r"[a-z0-9-]{1,40}(:[0-9.]{1,8}){1,4}",
     "series": r"[0-9.]{1,64}",
 }
@@ -66,7 +80,13 @@ class AskedNothing(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-ASKED: Mapping[str, type[BaseModel]] = {"sr": AskedSr, "recon": Asked, "ct": AskedCt, "generate": AskedNothing}
+ASKED: Mapping[str, type[BaseModel]] = {
+    "sr": AskedSr,
+    "recon": Asked,
+    "ct": AskedCt,
+    "enhance": Asked,
+    "generate": AskedNothing,
+}
 
 
 def forms() -> list[dict[str, Any]]:

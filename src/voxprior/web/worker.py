@@ -94,12 +94,30 @@ def _sr(source: Path, options: Any, asked: Any, progress: Any) -> tuple[Written,
     from voxprior.jobs.sr_files import run
 
     (written,) = run(prepared, progress)
-    if series:
-        from voxprior.web.series import hand_over
+    return _handed_over(written, target) if series else written, frame.volume
 
-        hand_over(target, Path(OUTPUT) / TARGET, Path(OUTPUT) / SERIES)
-        written = replace(written, target=Path(OUTPUT) / TARGET)
-    return written, frame.volume
+
+def _enhance(source: Path, options: Any, asked: Any, progress: Any) -> tuple[Written, Volume]:
+    from voxprior.jobs.enhance_request import EnhanceRequest, prepare
+    from voxprior.jobs.options import DicomOptions
+
+    series = source.is_dir()
+    target = Path(OUTPUT) / ("series" if series else TARGET)
+    dicom = DicomOptions(dicom=series, series=asked.series)
+    prepared = prepare(EnhanceRequest(source, target, options, asked.simulate, True, _report(), dicom=dicom))
+    (frame,) = prepared.frames
+    from voxprior.jobs.enhance_files import run
+
+    (written,) = run(prepared, progress)
+    return _handed_over(written, target) if series else written, frame.volume
+
+
+def _handed_over(written: Written, series: Path) -> Written:
+    """A derived DICOM series as a zip, with a NIfTI for the viewer."""
+    from voxprior.web.series import hand_over
+
+    hand_over(series, Path(OUTPUT) / TARGET, Path(OUTPUT) / SERIES)
+    return replace(written, target=Path(OUTPUT) / TARGET)
 
 
 def _recon(source: Path, options: Any, asked: Any, progress: Any) -> tuple[Written, Volume | None]:
@@ -142,6 +160,7 @@ _JOBS: dict[str, Callable[[Path, Any, Any, Any], tuple[Any, Any]]] = {
     "sr": _sr,
     "recon": _recon,
     "ct": _ct,
+    "enhance": _enhance,
     "generate": _generate,
 }
 

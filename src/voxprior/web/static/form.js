@@ -1,7 +1,8 @@
 // The form of a job, from what the server says of its options.
 
 const LABELS = {
-  sr: "Thick slices to thin slices", recon: "Reconstruct k-space", ct: "Reconstruct CT", generate: "Make new volumes",
+  sr: "Thick slices to thin slices", recon: "Reconstruct k-space", ct: "Reconstruct CT",
+  enhance: "Refine voxels", generate: "Make new volumes",
 };
 export const jobLabel = (name) => LABELS[name] ?? name;
 
