@@ -14,7 +14,7 @@ import pytest
 SCRIPTS = {
     "restore_a_scan": r"voxprior ([\d.]+) dB, cubic ([\d.]+) dB",
     "reconstruct_kspace": r"SENSE ([\d.]+)",
-    "train_a_prior": r"(\d+) parameters",
+    "train_a_prior": r"(?s)(\d+) parameters.*one step, dB: .*residual after the projection: ([\d.e+-]+)",
 }
 
 
@@ -43,6 +43,7 @@ def test_the_gallery_runs_in_a_minute(root: Path, tmp_path: Path) -> None:
     assert ours > cubic + 1
     ours, sense = map(float, re.findall(r"(?:voxprior|SENSE) (0\.\d+)", told["reconstruct_kspace"]))
     assert ours < sense
+    assert float(re.search(SCRIPTS["train_a_prior"], told["train_a_prior"])[2]) < 1e-4
     for picture in ("restore_a_scan.png", "reconstruct_kspace.png"):
         assert (tmp_path / picture).read_bytes().startswith(b"\x89PNG")
     seconds = os.times().children_user - begin[1]

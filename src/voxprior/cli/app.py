@@ -18,6 +18,7 @@ from voxprior.cli import demo as demo_command
 from voxprior.cli import distill as distill_command
 from voxprior.cli import enhance as enhance_command
 from voxprior.cli import verify as verify_command
+from voxprior.cli.headings import Headed
 from voxprior.cli.show import warn
 from voxprior.errors import InputError
 
@@ -31,12 +32,12 @@ app = App(
     suppress_keyboard_interrupt=False,  # the exit code is ours to choose
     default_parameter=Parameter(negative=()),  # --no-X beside --X says nothing that leaving --X out does not
 )
-app.command(sr.sr, name="sr")
-app.command(recon.recon, name="recon")
-app.command(ct.ct, name="ct")
-app.command(enhance_command.enhance, name="enhance")
-app.command(generate.generate, name="generate")
-app.command(bids.bids, name="bids")
+app.command(Headed(name="sr", default_command=sr.sr))
+app.command(Headed(name="recon", default_command=recon.recon))
+app.command(Headed(name="ct", default_command=ct.ct))
+app.command(Headed(name="enhance", default_command=enhance_command.enhance))
+app.command(Headed(name="generate", default_command=generate.generate))
+app.command(Headed(name="bids", default_command=bids.bids))
 app.command(train.train, name="train")
 app.command(distill_command.distill, name="distill")
 app.command(evaluate.app, name="evaluate")
@@ -47,7 +48,7 @@ app.command(describe.describe, name="describe")
 app.command(verify_command.verify, name="verify")
 app.command(doctor.doctor, name="doctor")
 app.command(serve.serve, name="serve")
-app.command(receive.receive, name="receive")
+app.command(Headed(name="receive", default_command=receive.receive))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from voxprior.cohort.dataset import Member
     from voxprior.cohort.member import Outcome
 
-NAMES = Parameter(consume_multiple=True, negative="")
+NAMES = Parameter(consume_multiple=True, negative="", show_default=False)
 
 
 def bids(
@@ -34,6 +34,8 @@ def bids(
     verbose: Annotated[bool, Parameter(name=["-v", "--verbose"], negative="", show_default=False)] = False,
 ) -> int:
     """Restore the thick anatomical scans of a BIDS data set, or write the page of all that was restored.
+
+    Example: voxprior bids DATASET OUT participant --participant-label 01 02
 
     What is finished with the same settings is passed over, so an interrupted run is simply started again. A scan that
     fails is listed, the others go on, and the exit code is 1.

@@ -28,6 +28,8 @@ def ct(
 ) -> int:
     """Reconstruct a volume in HU from few X-ray views, of one sinogram or of every one in a folder.
 
+    Example: voxprior ct -i views.npz -o volume.nii.gz
+
     Beside OUT.nii.gz it writes OUT.json (settings and certificate), OUT_std, OUT_interval, OUT_invented,
     OUT_sample-01 and so on where there are samples, and OUT_preview.png.
 

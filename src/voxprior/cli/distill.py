@@ -21,6 +21,8 @@ def distill(
 ) -> int:
     """Distil a volume prior into a network that restores in one call, as a YAML file says.
 
+    Example: voxprior distill settings.yaml
+
     Parameters
     ----------
     config

@@ -26,6 +26,8 @@ def enhance(
 ) -> int:
     """Restore fine voxels from coarse ones, within the slices or in all directions, or of every scan in a folder.
 
+    Example: voxprior enhance -i coarse.nii.gz -o fine.nii.gz
+
     Beside OUT.nii.gz it writes OUT.json (settings and certificate), OUT_std, OUT_interval, OUT_invented,
     OUT_sample-01 and so on where there are samples, and OUT_preview.png.
 

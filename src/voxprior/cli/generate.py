@@ -21,6 +21,8 @@ def generate(
 ) -> int:
     """Make volumes that were never measured: what the prior believes of heads. The same seed makes the same voxels.
 
+    Example: voxprior generate -o head.nii.gz --seed 1
+
     Beside OUT it writes OUT.json (settings), OUT_preview.png, and OUT_sample-01 and so on where there are several.
 
     Parameters

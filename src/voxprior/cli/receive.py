@@ -24,7 +24,7 @@ def receive(
     title: str = "VOXPRIOR",
     host: str = "127.0.0.1",
     port: int = 11112,
-    callers: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    callers: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = (),
     wait: float = 5.0,
     uids: Literal["new", "content"] = "new",
     options: Annotated[SrOptions | None, Parameter(name="*")] = None,

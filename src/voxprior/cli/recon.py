@@ -28,6 +28,8 @@ def recon(
 ) -> int:
     """Reconstruct images from undersampled k-space, of one file or of every file in a folder.
 
+    Example: voxprior recon -i kspace.h5 -o image.nii.gz
+
     Beside OUT it writes OUT.json (settings and certificate), OUT_std, OUT_interval, OUT_invented, OUT_sample-01 and so
     on where there are samples, OUT_preview.png, and unless OUT is .npz, OUT_certificate.npz.
 

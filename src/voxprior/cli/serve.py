@@ -20,6 +20,8 @@ def serve(
 ) -> int:
     """Restore scans in a browser on this machine: drop a scan, choose, watch, compare, download.
 
+    Example: voxprior serve --browser
+
     It answers on 127.0.0.1 alone, and only to who has the link that it prints. Ctrl-C ends it; what waits is taken up
     at the next start.
 

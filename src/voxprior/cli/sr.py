@@ -33,6 +33,8 @@ def sr(
 ) -> int:
     """Restore thin slices from a scan with thick ones, or from every scan in a folder.
 
+    Example: voxprior sr -i thick.nii.gz -o thin.nii.gz
+
     Beside OUT.nii.gz it writes OUT.json (settings and certificate), OUT_std, OUT_interval, OUT_invented,
     OUT_sample-01 and so on where there are samples, and OUT_preview.png.
 

@@ -27,6 +27,8 @@ def train(
 ) -> int:
     """Train a prior as a YAML file says.
 
+    Example: voxprior train settings.yaml
+
     Parameters
     ----------
     config

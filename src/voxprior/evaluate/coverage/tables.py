@@ -23,7 +23,8 @@ In brackets: as stated before, without widening."""
 _SHARP = """Mean width of the widened intervals of 90 %, in per cent of full scale, and that of an interval of one width
 for all voxels of the head that holds as many of them: what the map is worth. Means over subjects."""
 _SOURCE = f"""In blocks of {DRAWN_EDGE} voxels: a std that the network predicts in one pass a plane, against the spread
-of posterior samples. Width at exactly 90 % in each subject, so that only the map and the estimate in the middle count."""
+of posterior samples. Width at exactly 90 % in each subject, so that only the map and the estimate in the middle
+count."""
 
 
 def part(folder: Path) -> str:
