@@ -1,4 +1,4 @@
-"""Train and distil a prior: tiny ones on ellipsoids, in seconds, then restore with them. Real ones differ in size alone.
+"""Train and distil a prior: tiny ones on ellipsoids, in seconds, and restore with them. Real ones differ in size alone.
 
 Run it as ``python train_a_prior.py [FOLDER]``; data, checkpoint and weights go into FOLDER. Needs the extra ``train``.
 """
@@ -60,7 +60,8 @@ settings = FitConfig(
 fit(settings)
 weights = folder / "ellipsoids.safetensors"
 card = publish(settings, weights)
-print(f"{card['parameters']} parameters, {card['bytes']} bytes, gain over cubic, dB: {card['figures']['gain_over_cubic']}")
+gain = card["figures"]["gain_over_cubic"]
+print(f"{card['parameters']} parameters, {card['bytes']} bytes, gain over cubic, dB: {gain}")
 
 thick = head().astype(np.float32).reshape(44, 48, 23, 2).mean(axis=3)
 thin = voxprior.restore(thick, voxel_size=(1.0, 1.0, 2.0), weights=str(weights))

@@ -18,7 +18,7 @@ from voxprior.evaluate.coverage import protocols
 from voxprior.evaluate.coverage.conformal import left_out, pooled_quantile, std_factor
 from voxprior.evaluate.coverage.run import evaluate_coverage
 from voxprior.evaluate.coverage.tables import render, verdict
-from voxprior.priors.weights import read_card
+from voxprior.priors.weights import export, load, read_card
 from voxprior.priors.widening import KEY, widenings
 
 
@@ -110,6 +110,7 @@ def test_factors_are_written_used_and_forgotten_with_other_weights(tiny: Path, t
     page = (tmp_path / "page.md").read_text()
     assert "### What the intervals hold" in page and "coverage measured" in page
     assert verdict(after) == []
+    assert KEY not in export(load(own).prior, tmp_path / "other.safetensors", card)
     assert widenings(card, "0" * 64) == {}
     assert widenings({**card, "sha256": "other"}, "other") == {}
     with pytest.raises(InputError, match="matches nothing"):

@@ -63,13 +63,13 @@ def test_the_curve_and_the_seams_reach_the_page(data, tmp_path):
     for label, psnr, energy in ((MEAN, 25.0, 0.3), (STUDENT, 24.5, 0.8), (TILED, 24.4, 0.8)):
         record = copy.deepcopy(base) | {"label": label}
         record["figures"] |= {"psnr_projected": psnr, "high_frequency_ratio_projected": energy}
-        if label == TILED:
-            record["figures"]["seam_index"] = [1.01, 1.03, 0.99]
+        if label != MEAN:
+            record["figures"]["seam_index"] = [1.01, 1.03, 0.99] if label == TILED else [1.0, 1.03, 1.0]
         found.append(record)
     curve = {"label": "ours", "step": 100, "seconds": 10.0, "psnr": 24.0, "high_frequency_ratio": 0.5}
     page = render(found, "", [curve])
     assert "| x4 box, block | one-step student | -0.50 | 0.80 |" in page
-    assert "1.030" in page and "| ours | 100 | 10 | 24.00 | 0.50 |" in page
+    assert "| x4 box, block | 1 | 1.030 | 1.030 | 1.010 | 1.000 |" in page and "| ours | 100 | 10 | 24.00 | 0.50 |" in page
 
 
 def test_blends_are_between_regressor_and_student(monkeypatch):

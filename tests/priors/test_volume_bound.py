@@ -193,7 +193,8 @@ def test_the_description_says_what_was_measured() -> None:
     # A box of 5 about the middle of 6 voxels holds four of them and half of the outer two: a std of 1.5 of spacing 6.
     assert one[3] == pytest.approx(0.25)
     assert one[4] == pytest.approx(0.2) and one[12] == 0
-    np.testing.assert_allclose(one[5:8], np.log([1.0, 0.9, 1.1]), rtol=1e-6)
+    # Slices, then the others as they lie in the patient: array axis 2 is left-right here, 0 head-foot.
+    np.testing.assert_allclose(one[5:8], np.log([1.0, 1.1, 0.9]), rtol=1e-6)
     assert list(one[13:]) == [0, 1, 0]
     other = describe_axes((g,), 1, (0.9, 1.0, 1.1), None, 0.02, "1.5t")
     assert other[12] == 1 and not other[13:].any()

@@ -155,7 +155,8 @@ def test_the_contrast_is_small_near_the_positive_and_weighs_coarse_levels_most()
     anchor = [torch.zeros(1, 2, 4), torch.zeros(1, 2, 2)]
     positive = [torch.full((1, 2, 4), 1.0), torch.full((1, 2, 2), 3.0)]
     negative = [torch.full((1, 2, 4), 2.0), torch.full((1, 2, 2), 4.0)]
-    assert float(contrast_in_features(anchor, positive, negative)) == pytest.approx(0.5 * 3 / 4 + 0.25 * 1 / 2, rel=1e-5)
+    wanted = 0.5 * 3 / 4 + 0.25 * 1 / 2
+    assert float(contrast_in_features(anchor, positive, negative)) == pytest.approx(wanted, rel=1e-5)
     assert float(contrast_in_features(positive, positive, negative)) == 0
 
 

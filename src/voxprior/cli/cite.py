@@ -76,11 +76,11 @@ def entries(key: str, citation: str) -> Iterator[str]:
         if match is None:
             yield f"% {key}: {part}"
             continue
-        told = match.groupdict()
+        told: dict[str, str] = match.groupdict()
         kind, place = _venue(told["venue"])
-        who = {"author": _authors(told["authors"])} if "authors" in told else {}
-        rest = {name: told[name] for name in ("year", "url") if name in told}
-        fields = {**who, "title": f"{{{told['title']}}}", **place, **rest}
+        fields = {"author": _authors(told["authors"])} if "authors" in told else {}
+        fields |= {"title": f"{{{told['title']}}}", **place}
+        fields |= {name: told[name] for name in ("year", "url") if name in told}
         yield _entry(kind, key if number == 0 else f"{key}-{number + 1}", fields)
 
 

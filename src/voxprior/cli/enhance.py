@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from voxprior.jobs.options import DicomOptions, EnhanceOptions
+
+if TYPE_CHECKING:
+    from voxprior.jobs.enhance_request import EnhanceRequest
 
 
 def enhance(
@@ -56,15 +59,20 @@ def enhance(
     verbose
         Show where an error arose.
     """
+    from voxprior.jobs.enhance_request import EnhanceRequest
+
+    own, place = options or EnhanceOptions(), dicom or DicomOptions()
+    return _run(EnhanceRequest(input, output, own, simulate, force, report, frames, config, dicom=place), quiet)
+
+
+def _run(request: EnhanceRequest, quiet: bool) -> int:
     from voxprior.cli.progress import watch
     from voxprior.cli.result import run_folder, show_result
-    from voxprior.jobs.enhance_request import EnhanceRequest, prepare
+    from voxprior.jobs.enhance_request import prepare
     from voxprior.jobs.failure import reported
     from voxprior.jobs.request import is_batch
 
-    own, place = options or EnhanceOptions(), dicom or DicomOptions()
-    request = EnhanceRequest(input, output, own, simulate, force, report, frames, config, dicom=place)
-    if is_batch(input, False, place):
+    if is_batch(request.source, False, request.dicom):
         from voxprior.jobs.enhance_files import FILES
 
         return run_folder(request, FILES, quiet)

@@ -69,20 +69,19 @@ def sr(
     from voxprior.jobs.sr_request import SrRequest
 
     own, place = options or SrOptions(), dicom or DicomOptions()
+    _require_number(len(input), register, simulate or (frames, factor, place.series) != (None, None, None))
     if len(input) > 1:
-        from voxprior.jobs.several_request import SeveralRequest
+        from voxprior.jobs.several_request import SeveralRequest as Several
 
-        _require_alone(simulate or frames is not None or factor is not None or place.series is not None)
-        others = tuple(input[1:])
-        wanted = SeveralRequest(input[0], output, own, False, force, report, others, register, dicom=place)
-        return _several(wanted, quiet)
-    if register:
-        raise InputError("--register needs several scans; name them after one -i")
+        scans = input[0], output, own, False, force, report, tuple(input[1:]), register
+        return _several(Several(*scans, dicom=place), quiet)
     return _one(SrRequest(input[0], output, own, simulate, force, report, frames, factor, dicom=place), quiet)
 
 
-def _require_alone(more: bool) -> None:
-    if more:
+def _require_number(scans: int, register: bool, more: bool) -> None:
+    if scans == 1 and register:
+        raise InputError("--register needs several scans; name them after one -i")
+    if scans > 1 and more:
         raise InputError(
             "several scans do not go with --simulate, --factor, --frames or --series; leave them out "
             "(a DICOM folder or zip then holds one series)"

@@ -87,7 +87,8 @@ def spread_of(result: Result, measurement: Measurement, job: str) -> Spread | No
     count = 0 if result.samples is None else len(result.samples)
     samples = count if count > 1 else None
     degradation = str(result.notes.get("degradation", "box")) if job == "enhance" else ""
-    kind = " ".join(word for word in (job, degradation, mode if samples is None else f"{mode}s") if word)
+    several = "samples" if mode == "sample" else f"{mode} samples"
+    kind = " ".join(word for word in (job, degradation, mode if samples is None else several) if word)
     ratio = math.prod(g.spacing / g.fine_spacing for g in operator.axes)
     std, noise = result.std.cpu(), None
     if projection != "none":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -21,26 +22,30 @@ def null_std(operator: Separable, std: Tensor) -> Tensor:
     The errors of voxels count as independent: ``diag(P diag(std^2) P')``. With ``R = A^+ A`` a product of one matrix an
     axis, ``P o P = I - 2 diag(R) + R o R``, again one matrix an axis. Where A determines a voxel it is 0.
     """
-    variance = std.double().square()
-    shared, smooth = torch.ones_like(variance), variance[None]
-    for axis, inverse in _inverses(operator).items():
-        seen = inverse @ operator.matrices[axis]
-        smooth = along(smooth, seen**2, axis)
-        shape = [-1 if a == axis else 1 for a in range(variance.ndim)]
-        shared = shared * torch.from_numpy(np.ascontiguousarray(np.diag(seen))).to(variance).reshape(shape)
-    left = variance * (1 - 2 * shared) + smooth[0]
-    # what rounding leaves of a voxel that is determined is none
-    return torch.where(left > 1e-12 * variance, left, 0.0).clamp_min(0).sqrt().to(std)
+    variance = std.square()
+    seen = {axis: inverse @ operator.matrices[axis] for axis, inverse in _inverses(operator).items()}
+    left = variance * (1 - 2 * _product({axis: np.diag(matrix) for axis, matrix in seen.items()}, std))
+    smooth = variance[None]
+    for axis, matrix in seen.items():
+        smooth = along(smooth, matrix**2, axis)
+    left += smooth[0]
+    # What rounding leaves of a voxel that is determined is none.
+    return torch.where(left > 32 * torch.finfo(std.dtype).eps * variance, left, 0.0).sqrt()
 
 
 def noise_std(operator: Separable, sigma: float, like: Tensor) -> Tensor:
     """Standard deviation (*space) of ``A^+ n`` for white noise n of std ``sigma`` in the data, as ``like`` (*space)."""
-    variance = torch.full(like.shape, float(sigma) ** 2, dtype=torch.float64, device=like.device)
-    for axis, inverse in _inverses(operator).items():
-        gain = np.square(inverse).sum(1)
-        shape = [-1 if a == axis else 1 for a in range(variance.ndim)]
-        variance = variance * torch.from_numpy(gain).to(variance).reshape(shape)
-    return variance.sqrt().to(like)
+    gains = {axis: np.sqrt(np.square(inverse).sum(1)) for axis, inverse in _inverses(operator).items()}
+    return (sigma * _product(gains, like)).expand(like.shape)
+
+
+def _product(vectors: Mapping[int, NDArray[Any]], like: Tensor) -> Tensor:
+    """The product of a vector an axis, of size 1 along the others."""
+    result = like.new_ones([1] * like.ndim)
+    for axis, values in vectors.items():
+        shape = [-1 if a == axis else 1 for a in range(like.ndim)]
+        result = result * torch.from_numpy(np.ascontiguousarray(values)).to(like).reshape(shape)
+    return result
 
 
 def _inverses(operator: Separable) -> dict[int, NDArray[Any]]:

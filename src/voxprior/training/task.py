@@ -223,8 +223,10 @@ class VolumeTask:
     def __init__(self, config: HasExamples) -> None:
         assert isinstance(config.examples, VolumeExampleConfig)
         self.config = config
-        factors = config.examples.factors
-        self.trained_range = {"slices_to_voxels": [min(factors), max(factors)], "in_plane": [2, 2]}
+        factors, in_plane = config.examples.factors, config.examples.in_plane
+        self.trained_range = {"slices_to_voxels": [min(factors), max(factors)]}
+        if in_plane > 0:
+            self.trained_range["in_plane"] = [2, 2]
 
     @cached_property
     def examples(self) -> VolumeExamples:

@@ -24,14 +24,14 @@ FACTORS = (2, 3, 5, 8)
 """Slice distances in voxels."""
 DRAWN_FACTORS = (2, 5)
 """Those at which samples are drawn, which takes 80 times as long as a mean."""
-EDGE, DRAWN_EDGE = 64, 32
+EDGE, DRAWN_EDGE = 64, 40
 """Edge of the block from the middle of the head, voxels, and of that in which samples are drawn."""
 MIDDLE = 3
 """Number of that block."""
 SAMPLES, STEPS = 4, 20
 IN_PLANE = ("box", "1.5t")
-MEAN, ONE, DRAWN = "mean", "one-step", "samples"
-Truth = Thickened | InPlane
+MEAN, ONE, DRAWN = "mean", "one-step", "sample"
+Degraded = Thickened | InPlane
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Case:
         """Subject, kind, edge and directions."""
         return f"{self.subject} {self.kind} {self.edge} {' '.join(self.directions)}"
 
-    def degraded(self) -> Truth:
+    def degraded(self) -> Degraded:
         """The case of the other evaluations that makes the measurement."""
         place = self.subject, self.file, self.sha256, self.modality
         if self.job == "sr":
@@ -87,13 +87,22 @@ test_cases.__test__ = False  # type: ignore[attr-defined]
 
 
 def contenders() -> list[Contender]:
-    """The mean with its predicted std, one step where its weights are, and samples; ``place``: job and block."""
+    """The mean with its predicted std, one step where its weights are, and samples; ``place``: job and block.
+
+    Of one sample the std is predicted, of several it is their spread.
+    """
     sr = {"mode": "mean", "weights": DEFAULT}
     found = [Contender(MEAN, "voxprior", sr, "sr")]
     if STUDENT in weight_names():
-        found.append(Contender(ONE, "voxprior", {"mode": "one-step", "weights": STUDENT}, "sr"))
-    drawn = {**sr, "mode": "sample", "samples": SAMPLES, "steps": STEPS}
-    found += [Contender(MEAN, "voxprior", sr, "sr drawn"), Contender(DRAWN, "voxprior", drawn, "sr drawn")]
+        one = {"mode": "one-step", "weights": STUDENT}
+        found += [Contender(ONE, "voxprior", one, "sr"),
+                  Contender(f"{ONE}, {SAMPLES} samples", "voxprior", {**one, "samples": SAMPLES}, "sr")]
+    drawn = {**sr, "mode": "sample", "steps": STEPS}
+    found += [
+        Contender(MEAN, "voxprior", sr, "sr drawn"),
+        Contender(f"{SAMPLES} {DRAWN}s", "voxprior", {**drawn, "samples": SAMPLES}, "sr drawn"),
+        Contender(f"1 {DRAWN}", "voxprior", {**drawn, "samples": 1}, "sr drawn"),
+    ]
     if ENHANCE in weight_names():
         found.append(Contender(MEAN, "voxprior", {"mode": "mean", "weights": ENHANCE}, "enhance"))
     return found

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from voxprior.diffusion.noise import SeededNoise
 from voxprior.evaluate.contender import Contender, Resolve, settings_of
-from voxprior.evaluate.one_step.contenders import TILED, resolve, small
+from voxprior.evaluate.one_step.contenders import STUDENT, TILED, resolve, small
 from voxprior.evaluate.one_step.protocols import PROTOCOL
 from voxprior.evaluate.record import as_record
 from voxprior.evaluate.sr.degrade import Problem
@@ -80,7 +80,7 @@ def measure(case: Case, contender: Contender, problem: Problem, find: Resolve = 
         "network_calls": result.calls,
         **_cost(result.weights, case.factor),
     }
-    if contender.label == TILED:
+    if contender.label in (STUDENT, TILED):
         figures["seam_index"] = _seams(projected, problem)
     how = {"settings": settings_of(options), "weights": dict(result.weights) if result.weights else None}
     return as_record(case, key(case, contender, find), contender.label, how, figures)
@@ -113,7 +113,7 @@ def _cost(weights: Mapping[str, Any] | None, factor: int) -> dict[str, Any]:
 
 
 def _seams(image: NDArray[np.float32], problem: Problem) -> list[float]:
-    """Seam index along each axis, at the borders of the small tiles."""
+    """Seam index along each axis at the borders of the small tiles, whether it was made in them or not."""
     g = problem.slices
     tiles = small(g.fine_count // g.count)
     order = [g.axis, *(a for a in range(3) if a != g.axis)]
@@ -122,7 +122,8 @@ def _seams(image: NDArray[np.float32], problem: Problem) -> list[float]:
         length, size = image.shape[axis], tiles.size[place]
         starts = tiles.starts(place, length)
         borders = sorted({b for s in starts for b in (s, min(s + size, length)) if 0 < b < length})
-        found.append(seam_index(image, axis, borders))
+        if borders:
+            found.append(seam_index(image, axis, borders))
     return found
 
 

@@ -108,13 +108,22 @@ def _curve(records: Sequence[Record]) -> str:
 def _seams(records: Sequence[Record]) -> str:
     rows = []
     for kind in unique(r["kind"] for r in records):
-        found = [max(r["figures"]["seam_index"]) for r in records if r["kind"] == kind and "seam_index" in r["figures"]]
-        if found:
-            rows.append([kind, str(len(found)), number(max(found), 3), number(sum(found) / len(found), 3)])
-    body = table(["slices", "blocks", "largest seam index", "mean of the largest of each block"], rows)
+        found = {
+            label: {r["name"]: r["figures"]["seam_index"] for r in records if (r["kind"], r["label"]) == (kind, label)}
+            for label in (STUDENT, TILED)
+        }
+        names = [name for name in found[TILED] if name in found[STUDENT]]
+        if not names:
+            continue
+        ratios = [t / w for name in names for t, w in zip(found[TILED][name], found[STUDENT][name], strict=True)]
+        largest = [max(i for name in names for i in found[label][name]) for label in (TILED, STUDENT)]
+        rows.append([kind, str(len(names)), *(number(v, 3) for v in (*largest, max(ratios), sum(ratios) / len(ratios)))])
+    header = ("slices", "blocks", "largest index, in tiles", "as a whole", "largest ratio", "mean ratio")
+    body = table(header, rows)
     return body and (
         "The student in tiles of 16 slices by 64 by 64 voxels that share half of each. The index is the mean step "
-        f"across the borders of tiles over that beside them; the largest of the three axes counts.\n\n{body}"
+        "across the borders of tiles over that beside them, an axis; anatomy and the slices have steps of their own "
+        f"there, so the same borders are looked at in the volume that was made as a whole.\n\n{body}"
     )
 
 

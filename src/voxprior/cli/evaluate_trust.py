@@ -1,0 +1,173 @@
+"""``voxprior evaluate``: the measurements of trust, from unfamiliar inputs to the coverage of intervals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from voxprior.cli.show import say
+from voxprior.errors import InputError
+
+Only = Annotated[tuple[str, ...], Parameter(negative="", show_default=False)]
+
+
+def ood(
+    *,
+    data: Path,
+    out: Path = Path("docs/results"),
+    page: Path = Path("docs/results.md"),
+    only: Only = (),
+    weights: str = "head-slices",
+    calibrate: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+) -> int:
+    """Tell scans from what the weights do not know; goes on where an earlier run ended.
+
+    Parameters
+    ----------
+    data
+        Folder with manifest.csv and its scans.
+    out
+        Folder for the figures of each case.
+    page
+        Markdown page of tables to write.
+    only
+        Words that must all occur in KIND SUBJECT xFACTOR.
+    weights
+        Bundled name or a .safetensors file.
+    calibrate
+        Set the threshold on the training split instead, and write it into the card of the weights.
+    """
+    if calibrate:
+        if only:
+            raise InputError("--only does not go with --calibrate; the threshold is that of all training scans")
+        from voxprior.evaluate.ood.calibrate import calibrate as set_threshold
+
+        known = set_threshold(data, weights, say)
+        say(f"threshold {known.threshold:.2f} from {known.subjects} subjects, written into the card of {weights}")
+        return 0
+    from voxprior.evaluate.ood.run import evaluate_ood
+
+    made = evaluate_ood(data, out, page, only, weights, say)
+    say(f"{len(made)} new results; tables in {page}")
+    return 0
+
+
+def lesions(
+    *,
+    data: Path,
+    out: Path = Path("docs/results"),
+    page: Path = Path("docs/results.md"),
+    pictures: Path = Path("runs/pictures"),
+    only: Only = (),
+) -> int:
+    """Put lesions into test scans and see what comes back of them; goes on where an earlier run ended.
+
+    Parameters
+    ----------
+    data
+        Folder with manifest.csv and its scans.
+    out
+        Folder for the figures of each case.
+    page
+        Markdown page of tables to write.
+    pictures
+        Folder for pictures of lesions, and of scans of a patient who has some; what is there is kept.
+    only
+        Words that must all occur in SUBJECT KIND DIRECTION METHOD.
+    """
+    from voxprior.evaluate.lesions.look import look
+    from voxprior.evaluate.lesions.run import evaluate_lesions
+
+    made = evaluate_lesions(data, out, page, only)
+    drawn = [] if only else look(data, pictures)
+    say(f"{len(made)} new results; tables in {page}" + (f"; {len(drawn)} pictures in {pictures}" if drawn else ""))
+    return 0
+
+
+def bench(
+    *,
+    out: Path = Path("docs/results"),
+    page: Path = Path("docs/results.md"),
+    only: Only = (),
+) -> int:
+    """Measure resolution, noise and low contrast on phantoms; goes on where an earlier run ended.
+
+    Parameters
+    ----------
+    out
+        Folder for the figures of each case.
+    page
+        Markdown page of tables to write.
+    only
+        Words that must all occur in KIND METHOD.
+    """
+    from voxprior.evaluate.bench.run import evaluate_bench
+
+    made = evaluate_bench(out, page, only)
+    say(f"{len(made)} new results; tables in {page}")
+    return 0
+
+
+def downstream(
+    *,
+    data: Path,
+    out: Path = Path("docs/results"),
+    page: Path = Path("docs/results.md"),
+    only: Only = (),
+) -> int:
+    """Measure volumes of tissue in restored scans; goes on where an earlier run ended.
+
+    Parameters
+    ----------
+    data
+        Folder with manifest.csv and its scans.
+    out
+        Folder for the figures of each case.
+    page
+        Markdown page of tables to write.
+    only
+        Words that must all occur in SUBJECT KIND DIRECTION METHOD.
+    """
+    from voxprior.evaluate.downstream.run import evaluate_downstream
+
+    made = evaluate_downstream(data, out, page, only)
+    say(f"{len(made)} new results; tables in {page}")
+    return 0
+
+
+def coverage(
+    *,
+    data: Path,
+    out: Path = Path("docs/results"),
+    page: Path = Path("docs/results.md"),
+    only: Only = (),
+    calibrate: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+) -> int:
+    """Count what intervals hold of the truth; goes on where an earlier run ended.
+
+    Parameters
+    ----------
+    data
+        Folder with manifest.csv and its scans.
+    out
+        Folder for the figures of each case.
+    page
+        Markdown page of tables to write.
+    only
+        Words that must all occur in SUBJECT KIND EDGE DIRECTIONS LABEL; with --calibrate, in JOB LABEL.
+    calibrate
+        Find the factors of the intervals on the subjects with role calibrate instead, and write them into the cards.
+    """
+    if calibrate:
+        from voxprior.evaluate.coverage.calibrate import calibrate as widen
+
+        for weights, kinds in widen(data, only, report=say).items():
+            say(f"{', '.join(kinds)}: written into the card of {weights}")
+        return 0
+    from voxprior.evaluate.coverage.run import evaluate_coverage
+
+    made = evaluate_coverage(data, out, page, only, report=say)
+    say(f"{len(made)} new results; tables in {page}")
+    return 0
