@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from voxprior.cli.app import app, main
@@ -33,11 +35,12 @@ def test_common_options_come_first(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["sr", "--help"]) == 0
     text = capsys.readouterr().out
     titles = ["Parameters", "DICOM", "Simulation", "Method os-ddpm", "Method tpdm", "Machine and messages"]
-    places = [text.index(f" {title} ") for title in titles]
+    places = [text.index(f"╭─ {title} ─") for title in titles]
     assert places == sorted(places)
     assert places[4] < text.index("--dps-weight") < places[5] < text.index("--verbose")
-    names = {argument.name for argument in app["sr"].assemble_argument_collection()}
-    assert all(text.count(f" {name} ") == 1 for name in names - {"--simulate", "--steps", "--dicom"})
+    names = {argument.names[-1] for argument in app["sr"].assemble_argument_collection()} - {"*"}
+    shown = re.findall(r"^│[ *]+(--[a-z-]+) ", text, re.MULTILINE)
+    assert names <= set(shown) and len(shown) == len(set(shown))
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -15,7 +15,7 @@ MACHINE = "Machine and messages"
 NAMED = {
     **dict.fromkeys(("--dicom", "--series", "--uids"), "DICOM"),
     "--simulate": OCCASIONS["With --simulate"],
-    **dict.fromkeys(("--device", "--threads", "--memory", "--precision", "-q", "-v"), MACHINE),
+    **dict.fromkeys(("--device", "--threads", "--memory", "--precision", "--quiet", "--verbose"), MACHINE),
 }
 """Options whose heading is not in their text."""
 _FIRST_WORDS = re.compile(r"(With --simulate|[\w-]+(?:, [\w-]+)*)[ :]")
