@@ -37,7 +37,9 @@ def test_two_processes_lose_no_failure(tmp_path: Path) -> None:
         assert run.stdin is not None
         run.stdin.write("\n")
         run.stdin.flush()
-    assert [run.wait(timeout=300) for run in runs] == [0, 0]
+    for run in runs:
+        run.communicate(timeout=300)  # closes the pipes, too
+    assert [run.returncode for run in runs] == [0, 0]
     known = known_failures(tmp_path)
     shared = known.pop("sub-shared_T1w")
     assert shared in ("A 9", "B 9")
@@ -50,5 +52,5 @@ def test_a_result_takes_the_failure_back_and_others_stay(tmp_path: Path) -> None
     assert known_failures(tmp_path) == {}
     note_failures(tmp_path, [Outcome(f"sub-{k}_T1w", "failed", error="dark") for k in (1, 2)])
     note_failures(tmp_path, [Outcome("sub-1_T1w", "restored", values={}), Outcome("sub-3_T1w", "finished earlier")])
-    (tmp_path / FOLDER / "damaged.json").write_text("{")
+    (tmp_path / FOLDER / "sub-damaged.json").write_text("{")
     assert known_failures(tmp_path) == {"sub-2_T1w": "dark"}

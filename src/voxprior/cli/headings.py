@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from cyclopts import App, Group, Parameter
@@ -29,7 +30,7 @@ class Headed(App):
         found = super().assemble_argument_collection(parse_docstring=parse_docstring, **rest)
         if parse_docstring:
             for argument in found:
-                title = heading(argument.names[-1], str(argument.parameter.help or ""))
+                title = heading(_long(argument.names), str(argument.parameter.help or ""))
                 if title is not None:
                     own = Parameter(group=(Group(title, sort_key=_rank(title)),))
                     argument.parameter = Parameter.combine(argument.parameter, own)
@@ -49,6 +50,11 @@ def heading(name: str, text: str) -> str | None:
     if methods and known.issuperset(methods):
         return f"Method {' or '.join(methods)}"
     return None
+
+
+def _long(names: Sequence[str]) -> str:
+    """The name in words, not the letter and not its negation."""
+    return next((n for n in names if n.startswith("--") and not n.startswith("--no-")), names[0])
 
 
 def _rank(title: str) -> int:
