@@ -67,7 +67,8 @@ def test_each_subject_is_left_out_in_turn() -> None:
 @pytest.fixture
 def tiny(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Six subjects to widen on, of one head and its mirror images, small blocks, and weights that may be written."""
-    rows = list(csv.DictReader((data / "manifest.csv").open()))
+    with (data / "manifest.csv").open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
     head = next(row for row in rows if row["subject"] == "a")
     extra = [{**head, "split": "train", "role": "calibrate", "subject": f"c{k}"} for k in range(6)]
     with (data / "manifest.csv").open("w", newline="", encoding="utf-8") as stream:

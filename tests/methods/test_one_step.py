@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from volume_priors import live, smooth, stack, untrained
 
+from volume_priors import live, smooth, stack, untrained
 from voxprior.diffusion.noise import SeededNoise
 from voxprior.errors import InputError
 from voxprior.methods.voxprior import Settings, Voxprior

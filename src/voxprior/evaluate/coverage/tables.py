@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from voxprior.evaluate.calibration import LEVELS
 from voxprior.evaluate.coverage.protocols import DRAWN_EDGE, FACTORS
@@ -19,7 +20,7 @@ _HELD = """`voxprior evaluate coverage --data DIR`: the part of the head's voxel
 in blocks of the test subjects, by what the card of the weights says of this kind of spread. Widened on nine other
 subjects, each counting as one. With nine, 50 / 80 / 90 % are sure to hold at least 45 / 72 / 81 % of the voxels of one
 more subject like them, on average; for other scanners and contrasts nothing is sure, and coverage is only measured.
-In brackets: as stated before, without widening."""
+In brackets: the std of the null space, not widened."""
 _SHARP = """Mean width of the widened intervals of 90 %, in per cent of full scale, and that of an interval of one width
 for all voxels of the head that holds as many of them: what the map is worth. Means over subjects."""
 _SOURCE = f"""In blocks of {DRAWN_EDGE} voxels: a std that the network predicts in one pass a plane, against the spread
@@ -65,13 +66,13 @@ def _told(text: str, body: str) -> str:
     return body and f"{text}\n\n{body}"
 
 
-def _figures(record: Record) -> dict[str, dict[str, float]]:
-    found: dict[str, dict[str, float]] = record["figures"]["widened"] or record["figures"]["nominal"]
+def _figures(record: Record) -> dict[str, Any]:
+    found: dict[str, Any] = record["figures"]["widened"] or record["figures"]["nominal"]
     return found
 
 
 def _coverage(record: Record, level: float) -> float:
-    return _figures(record)["coverage"][f"{level:g}"]
+    return float(_figures(record)["coverage"][f"{level:g}"])
 
 
 def _groups(records: Sequence[Record]) -> list[tuple[str, list[Record]]]:
@@ -87,19 +88,24 @@ def _means(records: Sequence[Record]) -> str:
     for what, every in _groups(records):
         for modality in unique(r["case"]["modality"] for r in every):
             mine = [r for r in every if r["case"]["modality"] == modality]
-            cells = []
-            for level in LEVELS:
-                name = f"{level:g}"
-                held = listed(((r["case"]["subject"], 100 * _coverage(r, level)) for r in mine), 0)
-                plain = mean_over_subjects(
-                    (r["case"]["subject"], 100 * r["figures"]["nominal"]["coverage"][name]) for r in mine
-                )
-                cells.append(f"{held} ({number(plain.value if plain else None, 0)})")
-            ratio = listed([(r["case"]["subject"], r["figures"]["widened"]["ratio"])
-                            for r in mine if r["figures"]["widened"]])
-            rows.append([what, modality, str(len({r["case"]["subject"] for r in mine})), *cells, ratio])
+            own = [r for r in mine if r["figures"]["word"] == "calibrated"]
+            rows.append(_mean_row(what, modality, mine))
+            if own and len(own) < len(mine):
+                rows.append(_mean_row(what, f"{modality}, scanners of the nine", own))
     levels = [f"held by {level:.0%}, %" for level in LEVELS]
     return table(["case", "contrast", "subjects", *levels, "rms std / rms error"], rows)
+
+
+def _mean_row(what: str, contrast: str, records: Sequence[Record]) -> list[str]:
+    cells = []
+    for level in LEVELS:
+        held = listed(((r["case"]["subject"], 100 * _coverage(r, level)) for r in records), 0)
+        plain = mean_over_subjects(
+            (r["case"]["subject"], 100 * r["figures"]["nominal"]["coverage"][f"{level:g}"]) for r in records
+        )
+        cells.append(f"{held} ({number(plain.value if plain else None, 0)})")
+    ratio = listed([(r["case"]["subject"], _figures(r)["ratio"]) for r in records])
+    return [what, contrast, str(len({r["case"]["subject"] for r in records})), *cells, ratio]
 
 
 def _verdict(records: Sequence[Record]) -> str:

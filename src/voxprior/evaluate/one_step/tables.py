@@ -117,7 +117,8 @@ def _seams(records: Sequence[Record]) -> str:
             continue
         ratios = [t / w for name in names for t, w in zip(found[TILED][name], found[STUDENT][name], strict=True)]
         largest = [max(i for name in names for i in found[label][name]) for label in (TILED, STUDENT)]
-        rows.append([kind, str(len(names)), *(number(v, 3) for v in (*largest, max(ratios), sum(ratios) / len(ratios)))])
+        shown = (*largest, max(ratios), sum(ratios) / len(ratios))
+        rows.append([kind, str(len(names)), *(number(value, 3) for value in shown)])
     header = ("slices", "blocks", "largest index, in tiles", "as a whole", "largest ratio", "mean ratio")
     body = table(header, rows)
     return body and (
