@@ -68,7 +68,7 @@ def test_describe_draws_slices_in_millimetres(voxprior, thick_scan: Path) -> Non
     assert "oblique by" in ran.out
     assert "slices: 7 along k, centres 5 mm apart, 4 mm thick, gap 1 mm, profile box" in ran.out
     assert "restored: 17 x 2 mm" in ran.out
-    assert "MB and" in ran.out
+    assert " MB " in ran.out
     drawing = next(line for line in ran.out.splitlines() if line.startswith("slices  #"))
     blocks = drawing.split()[1:5]
     assert len(set(map(len, blocks))) <= 2

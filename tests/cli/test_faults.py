@@ -124,7 +124,7 @@ def test_an_mgz_that_claims_too_much_is_refused(voxprior, tmp_path: Path) -> Non
         (("--axis", "q"), "--axis q is unknown"),
         (("--method", "magic"), "--method magic is unknown; give one of voxprior, nearest"),
         (("--mode", "mean"), "--mode belongs to --method voxprior"),
-        (("--mode", "dream"), "--mode dream: input should be 'mean' or 'sample'"),
+        (("--mode", "dream"), "--mode dream: input should be 'mean', 'sample' or 'one-step'"),
         (("--steps", "0"), "--steps 0: input should be greater than or equal to 2"),
         (("--seed", "x"), "--seed x: input should be a valid integer"),
         (("--factor", "2"), "--factor belongs to --simulate"),

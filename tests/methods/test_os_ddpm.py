@@ -20,6 +20,7 @@ from voxprior.methods.result import Result
 from voxprior.operators.base import Measurement
 from voxprior.operators.separable import Separable
 from voxprior.priors.denoiser import Denoised
+from voxprior.priors.portion import VOLUME_BYTES
 from voxprior.priors.tiles import Tiles
 from voxprior.priors.volume import VolumePrior, VolumePriorConfig
 from voxprior.priors.volume_bound import BoundVolume
@@ -249,7 +250,7 @@ def test_memory_makes_the_tiles_smaller() -> None:
     whole, n = _run(prior, m).mean, max(seen)
     seen.clear()
     parts = _run(prior, m, memory=64).mean
-    assert n == 64 * 64 * 48 > 64 * 2**20 // 600 >= max(seen)
+    assert n == 64 * 64 * 48 > 64 * 2**20 // VOLUME_BYTES >= max(seen)
     assert torch.allclose(whole, parts)
 
 

@@ -83,7 +83,7 @@ def go_through(
     for number, task in enumerate(tasks, 1):
         with watch(f"{number}/{len(tasks)} {shown(Path(task.name))}") as progress:
             member = _attempt(request, task, files, seen, asked, progress)
-        entries += [w.entry for w in member.written]
+        entries += [w.entry._replace(name=task.title) if task.title else w.entry for w in member.written]
         if member.error is not None:
             own = replace(request, source=task.source)  # its folder may be named after a patient, too
             failures[task.title or task.name] = without_folders(without_folders(member.error, own), request)

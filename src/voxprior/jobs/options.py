@@ -27,7 +27,7 @@ class SharedOptions(BaseModel):
         "of one network call each.",
     )
     steps: int | None = Field(
-        default=None, ge=1, le=100_000, description="Network calls a sample; each method has its own default."
+        default=None, ge=2, le=100_000, description="Network calls a sample; each method has its own default."
     )
     samples: int = Field(default=1, ge=1, le=64, description="Posterior samples to draw (modes sample, one-step).")
     seed: int = Field(default=0, ge=0, description="Seed of all randomness; same seed, same output.")
@@ -167,7 +167,7 @@ class EnhanceOptions(ImageOptions, CoarseOptions):
 
     planes: Literal["one", "three", "volume"] | None = Field(
         default=None,
-        description="voxprior: slices of one direction (its default), of three, combined, or the volume at once.",
+        description="voxprior: slices of one direction (its default), of three, combined (after 1.5t), or the volume.",
     )
     network: Literal["planes", "volume"] | None = Field(
         default=None, description="mri-sr: three networks of slices, combined (its default), or one of the volume."

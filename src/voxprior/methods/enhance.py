@@ -35,8 +35,9 @@ class Settings(BaseModel):
     """Settings of the method.
 
     ``mode``: ``mean`` (one pass a plane) or ``sample`` (posterior samples of ``steps`` calls each). ``samples``: how
-    many. ``planes``: slices that hold the coarse axes, ``three`` networks, one a direction of slices, combined, or the
-    ``volume`` at once by a 3-D network. ``degradation``: what made the voxels coarse; after ``1.5t`` nothing is
+    many. ``planes``: slices that hold the coarse axes (``one``), ``three`` networks, one a direction of slices,
+    combined, or the ``volume`` at once by a 3-D network; by default three after ``1.5t``, where the tune subjects gain
+    by it, else one, at a third of the cost. ``degradation``: what made the voxels coarse; after ``1.5t`` nothing is
     projected. ``memory``: megabytes for one network call. ``weights``: bundled name, file or ``hf://``; by default
     those of ``planes``. ``snapshots``: keep a picture every so many network calls of the first sample.
     """
@@ -47,7 +48,7 @@ class Settings(BaseModel):
     mode: Literal["mean", "sample"] = "mean"
     steps: int = Field(default=20, ge=2, le=100_000)
     samples: int = Field(default=1, ge=1, le=64)
-    planes: Literal["one", "three", "volume"] = "one"
+    planes: Literal["one", "three", "volume"] | None = None
     degradation: Literal["box", "kspace", "1.5t"] = "box"
     weights: str | None = None
     precision: Literal["float32", "bf16"] = "float32"
@@ -82,7 +83,8 @@ class Enhance:
         else:
             weights = self.shelf(options.weights or DEFAULT, options.device)
             voxels = voxels_at_once(options.memory, FORWARD_BYTES)
-            bound = _in_slices(BoundGrid(weights.prior, moved, options.degradation, voxels), options.planes)
+            planes: Literal["one", "three"] = options.planes or ("three" if options.degradation == "1.5t" else "one")
+            bound = _in_slices(BoundGrid(weights.prior, moved, options.degradation, voxels), planes)
         with precision(options):
             run = self._mean if options.mode == "mean" else self._sample
             result = run(bound, measurement, options, rng, progress)
