@@ -18,8 +18,8 @@ _HEAD = """## One step
 head is smaller), slab means of 4 and of 8 voxels, as OS-DDPM's protocol has them but for its resampling to 128^3.
 PSNR and SSIM of the whole block; the range is the 99.9th percentile of the truth. Energy: of the frequencies that the
 slices cannot carry, over the truth's; 1 is as sharp as the truth. Figures are without and with the exact projection
-onto the slices. Seconds: median of three runs on one thread, without the projection; beside them what they would be if all
-of the work slowed down as the bare convolution that was measured beside each does, to 60 GFLOP/s.
+onto the slices. Seconds: median of three runs on one thread, without the projection; beside them what they would be if
+all of the work slowed down as the bare convolution that was measured beside each does, to 60 GFLOP/s.
 """
 FIGURES = (("seconds", 0), ("psnr", 2), ("high_frequency_ratio", 2))
 SPEED = 60.0
