@@ -42,7 +42,7 @@ def decimal(value: float) -> str:
     """``value`` as a decimal string of DICOM, as precise as its 16 characters allow."""
     for digits in range(17, 0, -1):
         text = f"{value:.{digits}g}"
-        if len(text) <= DIGITS:
+        if len(text) <= DIGITS and math.isfinite(float(text)):  # the largest numbers round up to none
             return "0" if float(text) == 0 else text
     raise ValueError(f"{value} does not fit into a decimal string")
 
