@@ -28,8 +28,9 @@ CHECK = Path(__file__).resolve().parents[2] / "benchmarks/memory.py"
 BELOW, ABOVE = -25.0, 75.0
 """Percent by which a prediction may be below and above what a new process takes.
 
-Whether the pages of the libraries, some 200 MB, count as resident depends on what the system holds: the same run was
-seen to take 599 and 842 MB. A prediction that is too low costs a run; one that is too high, smaller network calls.
+On a quiet machine slices and generation are within 20 %. A system that reclaims idle pages makes slow runs look small:
+the same one was seen to take 599 and 842 MB. A prediction that is too low costs a run; one that is too high, smaller
+network calls.
 """
 
 

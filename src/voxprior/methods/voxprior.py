@@ -21,7 +21,7 @@ from voxprior.priors.bound import BoundPrior
 from voxprior.priors.denoiser import SlicePrior
 from voxprior.priors.portion import FORWARD_BYTES, voxels_at_once
 from voxprior.priors.student import DEFAULT as STUDENT
-from voxprior.priors.student import student_of
+from voxprior.priors.student import one_call, student_of
 from voxprior.priors.volume import VolumePrior
 from voxprior.priors.volume_bound import BoundVolume
 from voxprior.priors.weights import DEFAULT, Shelf, Weights
@@ -148,9 +148,8 @@ def one_step(
     samples, std = [], torch.zeros(())
     for k in range(options.samples):
         field = rng(k, -1, tuple(bound.m.shape[1:]))[None].to(bound.m)
-        x, sigma = student.begin(weights.prior, bound.m, bound.m.new_tensor([bound.residual]), field)
         with torch.no_grad():
-            found, spread = bound.call(x, float(sigma[0]))
+            found, spread = one_call(bound, student, field)
         samples.append(consistent(bound.leave(found).cpu(), measurement)[0])
         std = std + bound.spread(spread).cpu()[0] / options.samples
         if progress is not None:

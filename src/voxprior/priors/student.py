@@ -11,6 +11,7 @@ from torch import Tensor
 from voxprior.errors import InputError
 from voxprior.priors.denoiser import Denoised
 from voxprior.priors.volume import VolumePrior
+from voxprior.priors.volume_bound import BoundVolume
 from voxprior.priors.weights import Weights
 
 DEFAULT = "head-one-step"
@@ -45,6 +46,15 @@ class StudentConfig(BaseModel):
         """The restored volumes, ``D(x, sigma)`` of what it starts from, and the std of the truth about them."""
         x, sigma = self.begin(prior, m, spread, noise)
         return prior.forward(x, m, fine, sigma, spread, vector)
+
+
+def one_call(bound: BoundVolume, student: StudentConfig, noise: Tensor) -> tuple[Tensor, Tensor]:
+    """What a bound student makes of its start in one call: the image and its std on the cells' grid, as ``bound.m``.
+
+    ``noise``: standard normal, of the shape of ``bound.m``.
+    """
+    x, sigma = student.begin(bound.prior, bound.m, bound.m.new_tensor([bound.residual]), noise)
+    return bound.call(x, float(sigma[0]))
 
 
 def student_of(weights: Weights[VolumePrior]) -> StudentConfig:

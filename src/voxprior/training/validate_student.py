@@ -12,7 +12,7 @@ from voxprior.diffusion.noise import SeededNoise
 from voxprior.metrics.sharpness import high_frequency_ratio
 from voxprior.operators.base import Measurement
 from voxprior.operators.separable import Separable
-from voxprior.priors.student import StudentConfig
+from voxprior.priors.student import StudentConfig, one_call
 from voxprior.priors.volume import VolumePrior
 from voxprior.priors.volume_bound import BoundVolume
 from voxprior.training.data import Subject
@@ -41,8 +41,7 @@ def _score(student: StudentConfig, prior: VolumePrior, subject: Subject, factor:
     y = operator.apply(truth)
     bound = BoundVolume(prior, Measurement(operator, y, None, np.diag([*subject.voxel, 1.0])))
     noise = SeededNoise(0)(0, -1, tuple(bound.m.shape))
-    x, sigma = student.begin(prior, bound.m, torch.tensor([bound.residual]), noise)
-    restored = operator.prox(bound.leave(bound.call(x, float(sigma[0]))[0]), y, 0.0)
+    restored = operator.prox(bound.leave(one_call(bound, student, noise)[0]), y, 0.0)
     top = float(np.percentile(truth.numpy(), 99.9))
     psnr = 20 * np.log10(top / (restored - truth).square().mean().sqrt().item())
     ratio = high_frequency_ratio(restored[0].numpy(), truth[0].numpy(), 1, factor)

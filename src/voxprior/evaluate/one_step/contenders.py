@@ -16,7 +16,7 @@ from voxprior.evaluate.sr.protocols import Case
 from voxprior.methods.result import Progress, Result
 from voxprior.operators.base import Measurement
 from voxprior.priors import student
-from voxprior.priors.student import student_of
+from voxprior.priors.student import one_call, student_of
 from voxprior.priors.tiles import Tiles
 from voxprior.priors.volume import VolumePrior
 from voxprior.priors.volume_bound import BoundVolume
@@ -82,8 +82,7 @@ class OneStep:
             found = []
             for k in range(options.average):
                 field = rng(k, -1, tuple(bound.m.shape[1:]))[None]
-                x, sigma = start.begin(held.prior, bound.m, bound.m.new_tensor([bound.residual]), field)
-                found.append(bound.leave(bound.call(x, float(sigma[0]))[0])[0])
+                found.append(bound.leave(one_call(bound, start, field)[0])[0])
             images.append((options.share, torch.stack(found).mean(0)))
             calls += options.average
         assert held is not None
