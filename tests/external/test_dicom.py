@@ -11,8 +11,12 @@ import nibabel
 import numpy as np
 import pytest
 from nibabel.orientations import io_orientation, ornt_transform
+from pydicom import dcmread
+from scipy.spatial.transform import Rotation
 
+import scans
 from dicoms import thick
+from phantoms import HEAD
 from voxprior.cli.app import main
 from voxprior.io.dicom import read_dicom
 from voxprior.volume import Volume
@@ -72,6 +76,50 @@ def test_no_error_by_dciodvfy_that_the_source_does_not_have(pair: tuple[Path, Pa
     found = set().union(*(_errors(path) for path in sorted(derived.rglob("*.dcm"))[::5]))
     assert found <= known
     assert not any("Referenced" in line or "Equipment" in line for line in found)
+
+
+@pytest.fixture(params=["recon", "ct", "generate"])
+def unsourced(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, Path]:
+    """An image that no series was given for, as NIfTI and as DICOM; of k-space and views in a left-handed place."""
+    affine = np.eye(4)
+    affine[:3, :3] = Rotation.from_euler("xyz", [20, -10, 35], degrees=True).as_matrix() * [1, 1, -4]
+    affine[:3, 3] = [12, -30, 44]
+    source = tmp_path / "in.npz"
+    words = [request.param, "-i", str(source), "-q"]
+    if request.param == "recon":
+        made = [scans.scan(shift=shift, noise=1e-3) for shift in (0.0, 0.6, 1.2)]
+        np.savez(source, kspace=np.stack([one.kspace for one in made]), maps=made[0].maps, affine=affine)
+        words += ["--method", "zero-filled"]
+    elif request.param == "ct":
+        angles = np.arange(20) * 9.0
+        data = HEAD.views(angles, (np.arange(45) - 22) * 1.0, [0.0, 4.0, 8.0], 1.0) * 0.0193 / 140
+        np.savez(source, sinogram=data, angles_deg=angles, pixel_mm=1.0, affine=affine)
+        words += ["--method", "fbp"]
+    else:
+        words = ["generate", "--shape", "12", "16", "8", "--steps", "3", "--spacing", "1.5", "-q"]
+    assert main([*words, "-o", str(tmp_path / "out.nii.gz")]) == 0
+    assert main([*words, "-o", str(tmp_path / "out"), "--dicom"]) == 0
+    return tmp_path / "out.nii.gz", tmp_path / "out"
+
+
+def test_a_series_without_a_source_is_where_the_nifti_is(
+    unsourced: tuple[Path, Path], ask: Callable[..., str], tmp_path: Path
+) -> None:
+    """By dcm2niix: the affine to 1e-4, and voxels to the step of the stored integers."""
+    expected, folder = nibabel.load(unsourced[0]), unsourced[1]
+    image = _converted(folder, tmp_path / "nifti", ask)
+    image = image.as_reoriented(ornt_transform(io_orientation(image.affine), io_orientation(expected.affine)))
+    assert image.shape == expected.shape
+    np.testing.assert_allclose(image.affine, expected.affine, atol=1e-4)
+    step = float(dcmread(folder / "0001.dcm").RescaleSlope)
+    np.testing.assert_allclose(image.get_fdata(), expected.get_fdata(), atol=0.51 * step, rtol=1e-6)
+
+
+def test_no_error_by_dciodvfy_without_a_source(unsourced: tuple[Path, Path]) -> None:
+    """There is no source whose errors would excuse ours, of the image and of every map."""
+    files = sorted(unsourced[1].rglob("*.dcm"))
+    assert len(files) >= 3
+    assert set().union(*(_errors(path) for path in files)) == set()
 
 
 def test_dciodvfy_sees_errors(tmp_path: Path) -> None:

@@ -83,7 +83,8 @@ def test_smaller_calls_are_tried_once(monkeypatch: pytest.MonkeyPatch, whole: Re
 def test_a_second_failure_is_told_in_megabytes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Guards against trying for ever, and against a death without a message."""
     faults = _faulty(monkeypatch, [MemoryError(), MemoryError(), MemoryError()])
-    with pytest.raises(InputError, match=r"needs about \d+ MB of memory, and memory ran out; give a coarser --spacing"):
+    told = r"needs about \d+ MB of memory of its own, and memory ran out; give a coarser --spacing"
+    with pytest.raises(InputError, match=told):
         restore_slices(_scan(), SrOptions())
     assert len(faults.slabs) == 3
 
@@ -142,7 +143,7 @@ def test_a_container_that_is_too_small_ends_in_one_line(
     _container(tmp_path / "system", monkeypatch, 2**20)
     assert main(["sr", "-i", str(source), "-o", str(tmp_path / "thin.nii.gz")]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert "MB of memory, and there are" in line and "--spacing" in line
+    assert "MB of memory of its own, and there are" in line and "--spacing" in line
     assert sorted(path.name for path in tmp_path.iterdir()) == ["system", "thick.nii.gz"]
 
 

@@ -89,6 +89,22 @@ def test_noise_of_the_measurement_stays_where_the_data_determine_the_image() -> 
     assert both.std.numpy() == pytest.approx(math.hypot(3 * 1.5 / math.sqrt(2), 0.3), rel=1e-5)
 
 
+def test_the_noise_of_a_fine_image_is_in_its_interval() -> None:
+    """Guards scanners of other noise than those of training: the truth is white noise, of which no prior knows.
+
+    Slices of two voxels hold half of its variance; the other half is what the interval of 90 % is about.
+    """
+    shape, size = (40, 40, 40), 3.0
+    truth = 100 + size * torch.randn(shape, generator=torch.Generator().manual_seed(3))
+    operator = Separable.from_slices(SliceGeometry(0, 20, 2.0, 2.0, 40, 1.0, "box"), (20, 40, 40))
+    y = operator.apply(truth[None])
+    mean = operator.prox(torch.full((1, *shape), 100.0), y, 0.0)[0]
+    result = Result(mean, torch.zeros(shape), notes={"mode": "mean", "projection": "exact"})
+    shown, (low, high) = stated(result, Measurement(operator, y), "sr")
+    assert float(((low <= truth) & (truth <= high)).double().mean()) == pytest.approx(0.9, abs=0.02)
+    assert shown.std.numpy() == pytest.approx(size / math.sqrt(2), rel=0.05)
+
+
 def test_samples_keep_their_spread_and_their_own_factors() -> None:
     """Guards the kind: the spread of samples is of the null space as it is, with the quantile of so few draws."""
     result = _result(samples=4)

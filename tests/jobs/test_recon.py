@@ -321,3 +321,21 @@ def test_mistakes_in_memory_are_input_errors(change: dict[str, Any], message: st
     with pytest.raises(InputError, match=message) as caught:
         voxprior.reconstruct(scans.scan().kspace, **{"method": "sense", **change})
     assert "\n" not in str(caught.value)
+
+
+def test_the_error_is_measured_on_withheld_samples_and_the_interval_says_so() -> None:
+    """Guards the calibrated interval: its word, one more reconstruction, a std of the size of the error; and of a stack
+    that the ratio is handed on between the slices on which it is measured."""
+    made, options = scans.scan((64, 64), noise=0.01), ReconOptions(steps=3)
+    kspace = made.kspace * scans.lines(64, 3, 16)
+    found = run(kspace, options, maps=made.maps)
+    said = found.notes["interval"]
+    assert said["calibrated"] and said["kind"] == "recon mean" and said["std_of"] == "the error on withheld samples"
+    assert found.calls == 6 and found.scale is not None
+    low, high = found.interval
+    assert np.abs((low + high) / 2 - np.abs(found.image)).max() < 1e-4 * np.abs(found.image).max()
+    again = reconstruct_slice(found.acquired, options, None, None, 1, 8, found.scale)
+    assert again.calls == 3 and again.scale == found.scale and np.array_equal(again.std, found.std)
+    assert reconstruct_slice(found.acquired, options, None, None, 2, 8, found.scale).calls == 6
+    published = run(kspace, ReconOptions(method="sense"), maps=made.maps)
+    assert published.scale is None and published.calls == 0

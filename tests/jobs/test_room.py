@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from voxprior.jobs.room import available, out_of_memory
+from voxprior.jobs.room import available, out_of_memory, resident
 
 MACHINE = "MemTotal: 9000 kB\nMemAvailable: 3000 kB\nSwapFree: 1000 kB\n"
 FREE = 4000 * 1024
@@ -68,6 +68,16 @@ def test_a_system_that_says_nothing_gives_what_is_built_in_or_none(tmp_path: Pat
     """Guards other systems: no /proc is no error."""
     found = available(tmp_path)
     assert found is None or found > 100 * MIB
+
+
+def test_what_a_process_has_of_its_own_leaves_files_out(tmp_path: Path) -> None:
+    """Guards the figure that predictions are of: mapped libraries are no burden, and what was swapped out is one."""
+    status = "VmRSS:\t 900 kB\nRssAnon:\t 500 kB\nRssFile:\t 400 kB\nVmSwap:\t 20 kB\n"
+    for process in ("self", 7):
+        where = _system(tmp_path, {f"proc/{process}/status": status})
+        assert resident(process, where) == 520 * 1024
+    assert resident(8, tmp_path) is None
+    assert resident(7, _system(tmp_path, {"proc/7/status": "VmRSS: 900 kB\n"})) is None
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache
 
 import numpy as np
@@ -173,6 +174,54 @@ def test_tiny_weights_are_not_lost_in_rounding(monkeypatch: pytest.MonkeyPatch) 
     x = operator.prox(d, y, 1e-9)
     assert torch.isfinite(torch.view_as_real(x)).all()
     assert float((operator.apply(x) - y).norm() / y.norm()) < 1e-3
+
+
+def test_eigenvectors_that_single_precision_misses_come_from_double(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guards k-space on which the quick algorithm fails by chance: four coils, a line in four, 192 x 192."""
+    monkeypatch.setattr(fourier, "choose", lambda *_: "eigen")
+    d, y = _random(1, 7, 10, dtype=torch.complex64), _random(1, 4, 7, 10, seed=1, dtype=torch.complex64)
+    mask, maps = _lines(7, 10), _maps(7, 10).to(torch.complex64)
+    expected = Fourier(mask, maps).prox(d, y, 0.1)
+    eigh = torch.linalg.eigh
+
+    def failing(matrices: torch.Tensor) -> object:
+        if matrices.dtype == torch.complex64:
+            raise torch.linalg.LinAlgError("failed to converge")
+        return eigh(matrices)
+
+    monkeypatch.setattr(torch.linalg, "eigh", failing)
+    found = Fourier(mask, maps).prox(d, y, 0.1)
+    assert found.dtype == d.dtype and torch.allclose(found, expected, atol=1e-5)
+
+
+def test_a_matrix_that_the_quick_algorithm_leaves_without_a_number_comes_from_double(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Guards k-space of eight coils on which one matrix of a batch came back as not a number, and nothing said so."""
+    monkeypatch.setattr(fourier, "choose", lambda *_: "eigen")
+    d, y = _random(1, 7, 10, dtype=torch.complex64), _random(1, 4, 7, 10, seed=1, dtype=torch.complex64)
+    mask, maps = _lines(7, 10), _maps(7, 10).to(torch.complex64)
+    expected = Fourier(mask, maps).prox(d, y, 0.1)
+    eigh = torch.linalg.eigh
+
+    def silent(matrices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        values, vectors = eigh(matrices)
+        if matrices.dtype == torch.complex64:
+            values[2], vectors[2] = math.nan, math.nan
+        return values, vectors
+
+    monkeypatch.setattr(torch.linalg, "eigh", silent)
+    found = Fourier(mask, maps).prox(d, y, 0.1)
+    assert torch.allclose(found, expected, atol=1e-5)
+
+
+def test_kept_matrix_entries_are_told() -> None:
+    """Guards the prediction of memory: as many as are kept where a coil sees every voxel; none for one coil."""
+    operator = Fourier(_lines(7, 10), _maps(7, 10))
+    operator.prox(_random(1, 7, 10), _random(1, 4, 7, 10, seed=1), 0.0)
+    (blocks,) = operator._blocks.values()
+    assert operator.entries == blocks._decomposition()[1].numel() > 0
+    assert Fourier(_lines(7, 10)).entries == 0
 
 
 @pytest.mark.parametrize("lam", [0.0, 0.1])

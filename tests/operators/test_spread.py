@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from voxprior.operators.base import null_space, pinv
 from voxprior.operators.separable import Separable
-from voxprior.operators.spread import noise_std, null_std
+from voxprior.operators.spread import grain_std, noise_std, null_std
 from voxprior.volume import SliceGeometry
 
 
@@ -38,6 +38,9 @@ def test_spreads_are_those_of_dense_matrices(factors: list[float], profile: str,
     p = _dense(lambda x: null_space(operator, x), std.numel(), shape)
     expected = np.sqrt(np.clip((p**2) @ np.square(std.numpy().ravel()), 0, None))
     np.testing.assert_allclose(null_std(operator, std).numpy().ravel(), expected, atol=2e-6)
+    row = np.prod([np.sqrt((g.matrix() ** 2).sum(1)).mean() for g in axes])
+    expected = 0.7 / row * np.sqrt((p**2).sum(1))
+    np.testing.assert_allclose(grain_std(operator, 0.7, std).numpy().ravel(), expected, atol=2e-6)
     inverse = _dense(lambda y: pinv(operator, y, torch.zeros(len(y), *shape, dtype=y.dtype)), int(np.prod(data)), data)
     expected = 0.7 * np.sqrt((inverse**2).sum(1))
     np.testing.assert_allclose(noise_std(operator, 0.7, std).numpy().ravel(), expected, rtol=1e-5)

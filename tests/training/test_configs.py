@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from voxprior.priors.volume import VolumePriorConfig
 from voxprior.priors.weights import bundled
 from voxprior.training.config import FitConfig, read_config, read_settings
 from voxprior.training.distill import DistillConfig
+from voxprior.training.fit import _processes
 
 CONFIGS = sorted(Path(str(files("voxprior.configs"))).rglob("*.yaml"))
 
@@ -85,12 +87,15 @@ def _plain(examples: Any) -> Any:
     return {key: list(value) for key, value in examples.items()}
 
 
-def test_sharding_is_refused_with_what_to_use(tmp_path: Path) -> None:
-    """Guards the message: who asks for FSDP learns of ddp in a line."""
-    path = tmp_path / "a.yaml"
-    path.write_text("data: a\noutput: b\nstrategy: fsdp\n")
-    with pytest.raises(InputError, match=r"strategy: .*give ddp"):
-        read_config(path)
+def test_one_process_is_not_sharded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guards the message: who asks for FSDP without a second process learns how to have one."""
+    monkeypatch.delenv("TORCHELASTIC_RUN_ID", raising=False)
+    config = FitConfig(data=Path("a"), output=Path("b"), strategy="fsdp", accelerator="cpu")
+    with pytest.raises(InputError, match=r"strategy: fsdp .* torchrun"):
+        _processes(config)
+    monkeypatch.setitem(sys.modules, "lightning_fabric.strategies.model_parallel", None)
+    with pytest.raises(InputError, match="needs torch"):
+        _processes(config.model_copy(update={"devices": 2}))
 
 
 def test_the_shipped_prior_is_within_its_budget() -> None:

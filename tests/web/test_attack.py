@@ -99,7 +99,7 @@ def test_ten_gigabytes_in_pieces_are_refused_at_the_cap(server: Server) -> None:
         sent += 0
     assert sent < 200 << 20
     assert server.memory - before < GROWTH
-    assert not list((server.folder / "uploads" / id).iterdir())
+    assert not [path for path in (server.folder / "uploads" / id).rglob("*") if path.is_file()]
 
 
 def test_two_hundred_requests_at_once(server: Server, thick_scan: Path) -> None:
@@ -110,7 +110,7 @@ def test_two_hundred_requests_at_once(server: Server, thick_scan: Path) -> None:
     async def one(client: httpx.AsyncClient) -> str:
         id = (await client.post("/api/uploads")).json()["id"]
         assert (await client.put(f"/api/uploads/{id}/files", content=content)).json() == {"bytes": len(content)}
-        assert (await client.post(f"/api/uploads/{id}/finish")).json() == {"kind": "image", "files": 1}
+        assert (await client.post(f"/api/uploads/{id}/finish")).json()["kind"] == "image"
         body = {"job": "sr", "upload": id, "options": {"method": "nearest"}}
         answer = await client.post("/api/jobs", json=body)
         assert answer.status_code == 201, answer.text

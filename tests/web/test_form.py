@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+from importlib import import_module
+from typing import get_args, get_type_hints
 
 import pytest
+from pydantic import BaseModel
 
 pytest.importorskip("fastapi")
 
@@ -13,6 +17,14 @@ from voxprior.errors import InputError
 from voxprior.web.form import ASKED, OPTIONS, forms, parse
 
 FILES = ("/etc/passwd", "../../x.safetensors", "maps.npy", "hf://owner/repository/file.safetensors", "C:\\x.txt", "")
+NOT_HERE = {
+    **dict.fromkeys(("input", "output", "report", "force"), "the page brings scans, and gives every file and report"),
+    **dict.fromkeys(("quiet", "verbose"), "there is no terminal"),
+    **dict.fromkeys(("maps", "config"), "names a file of the server"),
+    "series": "series are chosen from the list of scans",
+}
+"""Options of commands that no form has, and why."""
+OTHER_NAMES = {"register": "registration"}
 FORMS = {form["name"]: form for form in forms()}
 
 
@@ -30,8 +42,24 @@ def test_fields_are_those_of_the_options(job: str) -> None:
         source = OPTIONS[job] if field["name"] in OPTIONS[job].model_fields else ASKED[job]
         info = source.model_fields[field["name"]]
         assert field["default"] == info.default
-        assert field["hint"] == info.description.replace("`", "")
+        assert field["hint"] == info.description.replace("`", "").replace("--", "")
     assert FORMS[job]["fields"][0]["choices"] == list(registry.METHODS[job])
+
+
+@pytest.mark.parametrize("job", sorted(FORMS))
+def test_a_form_offers_what_its_command_has(job: str) -> None:
+    """Guards those without a terminal: an option that is added to a command is in the form, or has a reason not to."""
+    command = getattr(import_module(f"voxprior.cli.{job}"), job)
+    hints = get_type_hints(command)
+    options: set[str] = set()
+    for name in inspect.signature(command).parameters:
+        classes = [part for part in get_args(hints[name]) if isinstance(part, type) and issubclass(part, BaseModel)]
+        options |= set(classes[0].model_fields) if classes else {name}
+    offered = {field["name"] for field in FORMS[job]["fields"]}
+    if job in ("sr", "enhance"):
+        options.discard("dicom")  # given for DICOM, and for nothing else
+    assert {OTHER_NAMES.get(name, name) for name in options - set(NOT_HERE)} == offered
+    assert len(options) > 15
 
 
 @pytest.mark.parametrize("job", sorted(FORMS))
@@ -54,6 +82,27 @@ def test_values_are_parsed_and_refused_as_the_command_does() -> None:
             parse("sr", values)
     with pytest.raises(InputError, match="unknown"):
         parse("<script>", {})
+
+
+def test_the_scanner_of_ct_is_told_and_checked_at_once() -> None:
+    """Guards the fan: its beams are those of the operator, and a length that cannot be is refused at once."""
+    from voxprior.operators.projection_matrix import Beam
+
+    (beam,) = (field for field in FORMS["ct"]["fields"] if field["name"] == "beam")
+    assert beam["choices"] == list(get_args(Beam))
+    assert parse("ct", {"simulate": True, "beam": "fan-arc", "source_mm": 500.0})[1].model_dump()["source_mm"] == 500
+    for values in ({"beam": "cone"}, {"views": 0}, {"range_deg": 400.0}, {"detector_mm": -1.0}, {"axis": "x"}):
+        with pytest.raises(InputError):
+            parse("ct", values)
+
+
+def test_frames_are_numbers() -> None:
+    """Guards the one text that reads like a list: it takes what the command takes, and no name."""
+    for frames in ("all", "2", "0,3", "0-4", "0-4,7"):
+        assert parse("sr", {"frames": frames})[1].model_dump()["frames"] == frames
+    for frames in ("all/../x", "0-", "a", "0;1", "", "1 2"):
+        with pytest.raises(InputError):
+            parse("sr", {"frames": frames})
 
 
 def test_the_axes_of_enhance_are_letters() -> None:

@@ -95,7 +95,7 @@ def test_the_page_needs_no_other_server_and_writes_no_html() -> None:
     from voxprior.web.app import STATIC
 
     own = [p for p in Path(STATIC).iterdir() if p.name not in ("niivue.js", "niivue-licences.txt", "icon.svg")]
-    assert {p.name for p in own} == {"page.html", "page.css", "page.js", "form.js", "viewer.js"}
+    assert {p.name for p in own} == {"page.html", "page.css", "page.js", "scans.js", "form.js", "viewer.js"}
     for path in own:
         text = path.read_text(encoding="utf-8")
         assert not re.search(r"https?://|innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|style=", text)

@@ -21,7 +21,8 @@ EVIL = b"<img src=x onerror=alert(1)> Jane Doe"
 
 
 def _run(folder: Path, scan: str | None, job: str = "sr", **options: Any) -> list[dict[str, Any]]:
-    (folder / "request.json").write_text(json.dumps({"job": job, "options": options, "scan": scan}))
+    scans = [] if scan is None else [scan]
+    (folder / "request.json").write_text(json.dumps({"job": job, "options": options, "scans": scans, "numbers": []}))
     command = [sys.executable, "-m", "voxprior.web.worker", str(folder)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None

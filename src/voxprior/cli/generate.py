@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from voxprior.jobs.options import GenerateOptions
+from voxprior.jobs.options import DicomOptions, GenerateOptions
 
 
 def generate(
     *,
     output: Annotated[Path, Parameter(name=["-o", "--output"])],
     options: Annotated[GenerateOptions | None, Parameter(name="*")] = None,
+    dicom: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    uids: Literal["new", "content"] = "new",
     report: Path | None = None,
     force: Annotated[bool, Parameter(negative="", show_default=False)] = False,
     quiet: Annotated[bool, Parameter(name=["-q", "--quiet"], negative="", show_default=False)] = False,
@@ -28,9 +30,14 @@ def generate(
     Parameters
     ----------
     output
-        Image to write (.nii, .nii.gz, .mgz), in the order right, front, top, about the origin.
+        Image to write (.nii, .nii.gz, .mgz), in the order right, front, top, about the origin, or with --dicom the
+        folder for the series.
     options
         Settings of the volumes.
+    dicom
+        Write a DICOM series into the folder OUT, in a new study without a patient.
+    uids
+        UIDs of what is written as DICOM: new ones, or the same for the same settings and result.
     report
         Write a self-contained HTML page here.
     force
@@ -45,7 +52,8 @@ def generate(
     from voxprior.jobs.failure import reported
     from voxprior.jobs.generate_request import GenerateRequest, prepare
 
-    request = GenerateRequest(Path(), output, options or GenerateOptions(), force=force, report=report)
+    place = DicomOptions(dicom=dicom, uids=uids)
+    request = GenerateRequest(Path(), output, options or GenerateOptions(), force=force, report=report, dicom=place)
     with reported("generate", request):
         prepared = prepare(request)  # a mistake is told before torch is imported
         from voxprior.jobs.generate import run

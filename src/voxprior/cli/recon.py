@@ -18,7 +18,7 @@ def recon(
     input: Annotated[Path, Parameter(name=["-i", "--input"])],
     output: Annotated[Path, Parameter(name=["-o", "--output"])],
     options: Annotated[ReconOptions | None, Parameter(name="*")] = None,
-    series: str | None = None,
+    dicom: Annotated[DicomOptions | None, Parameter(name="*")] = None,
     phase: Annotated[bool, Parameter(negative="", show_default=False)] = False,
     simulate: Annotated[bool, Parameter(negative="", show_default=False)] = False,
     report: Path | None = None,
@@ -39,11 +39,12 @@ def recon(
         k-space: fastMRI or ISMRMRD (.h5, .mrd), BART (.cfl), .npz, .npy or .mat, or a folder of them; with --simulate
         also an image (.nii, .nii.gz, .mgz), a DICOM series (folder, .zip or file) or a folder of .npy slices.
     output
-        Image to write: .npz or .cfl (complex), .nii, .nii.gz or .h5 (magnitude); for a folder the folder to write to.
+        Image to write: .npz or .cfl (complex), .nii, .nii.gz or .h5 (magnitude); for a folder the folder to write to,
+        and with --dicom the folder for the series (magnitude).
     options
         Settings of the reconstruction.
-    series
-        With --simulate: which series of a DICOM folder or zip, by number or UID; needed if it has several.
+    dicom
+        Which series to read with --simulate, and whether to write one.
     phase
         Write OUT_phase too, where OUT is a magnitude.
     simulate
@@ -59,8 +60,8 @@ def recon(
     """
     from voxprior.jobs.recon_request import ReconRequest
 
-    own, dicom = options or ReconOptions(), DicomOptions(series=series)
-    return _run(ReconRequest(input, output, own, simulate, force, report, phase, dicom=dicom), quiet)
+    own, place = options or ReconOptions(), dicom or DicomOptions()
+    return _run(ReconRequest(input, output, own, simulate, force, report, phase, dicom=place), quiet)
 
 
 def _run(request: ReconRequest, quiet: bool) -> int:

@@ -13,6 +13,8 @@ from scipy import fft
 
 from voxprior.errors import InputError
 from voxprior.io.arrays import array_digest
+from voxprior.io.dicom import in_order_of
+from voxprior.io.dicom.datasets import require_pydicom
 from voxprior.io.kspace.arrays import Stored
 from voxprior.io.kspace.file import KspaceFile
 from voxprior.io.kspace.hdf5 import h5py
@@ -21,7 +23,7 @@ from voxprior.io.kspace.reading import open_kspace
 from voxprior.io.kspace.readout import centre_crop
 from voxprior.io.names import complex_suffix, shown
 from voxprior.io.outputs import file_digest
-from voxprior.io.reconstructions import files_of, image_digest, read_image
+from voxprior.io.reconstructions import as_volume, files_of, image_digest, read_image
 from voxprior.io.verification import (
     Check,
     NoiseSource,
@@ -158,11 +160,13 @@ def verify_kspace(output: Path, certificate: Mapping[str, Any], input: Path | No
     """
     claim = _claim(output, certificate)
     source = find_input(output, certificate, input)
-    beside = output.with_name(claim.arrays)
-    for path in (*files_of(output), beside):
+    beside = output / claim.arrays if output.is_dir() else output.with_name(claim.arrays)
+    for path in (*([] if output.is_dir() else files_of(output)), beside):
         if not path.is_file():
             raise InputError(f"{shown(path)}: no such file; it belongs to {output.name} and must lie beside it")
-    if complex_suffix(output) == ".h5":
+    if output.is_dir():
+        require_pydicom()
+    elif complex_suffix(output) == ".h5":
         h5py()
     checks = [equal("input file (sha256)", certificate["input_sha256"], file_digest(source))]
     try:
@@ -176,6 +180,8 @@ def verify_kspace(output: Path, certificate: Mapping[str, Any], input: Path | No
     try:
         held = _held(arrays, claim)
         checks += [equal(f"{name} (sha256)", claim.digests[name], held[name].digest) for name in ARRAYS]
+        if output.is_dir() and "affine" in arrays:
+            image = in_order_of(as_volume(image, affine), arrays["affine"].whole()).data.T
         checks.append(_same_image(image, held["image"], claim))
         checks += _consistency(claim, held, source, certificate, checks[0].ok)
     except (KeyError, ValueError) as error:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voxprior.errors import InputError
+from voxprior.io.dicom import in_order_of
 from voxprior.io.headers import largest_shift
 from voxprior.io.outputs import file_digest, voxel_digest
 from voxprior.io.scans import load_result, stored
@@ -91,7 +92,7 @@ def projection_certificate(
     noise_source: NoiseSource = "unknown" if noise is None else "given"
     require_source_of_noise(noise_source)
     kept = stored(output, target)
-    misfit = projection_misfit(kept.data, sinogram, mu_water)
+    misfit = projection_misfit(in_order_of(kept, sinogram.affine).data, sinogram, mu_water)
     return {
         "operator": projection_operator(sinogram, mu_water),
         "input": relative_path(source, target),
@@ -120,9 +121,10 @@ def verify_projections(output: Path, certificate: Mapping[str, Any], input: Path
     if not same or sinogram.shape != result.data.shape:
         found = f"output {result.data.shape}, input of {sinogram.shape}"
         return Verification([*checks, Check("residual", False, f"{certificate['residual']:.6g}", found)])
-    shift = largest_shift(result.affine, sinogram.affine, result.data.shape)
+    placed = in_order_of(result, sinogram.affine)
+    shift = largest_shift(placed.affine, sinogram.affine, result.data.shape)
     with np.errstate(invalid="ignore", over="ignore"):  # an altered file may hold NaN: the check fails, quietly
-        misfit = projection_misfit(result.data, sinogram, mu_water)
+        misfit = projection_misfit(placed.data, sinogram, mu_water)
     limit = GRID_TOLERANCE_MM
     return Verification(
         [

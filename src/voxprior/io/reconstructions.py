@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from voxprior.errors import InputError
 from voxprior.io.arrays import ArraysWriter, array_digest
+from voxprior.io.dicom.reading import read_written
 from voxprior.io.encoding import as_stored
 from voxprior.io.kspace.cfl import DIMENSIONS, DTYPE, SLICE, read_header
 from voxprior.io.kspace.hdf5 import DAMAGE, h5py
@@ -94,8 +95,11 @@ def as_volume(array: NDArray[Any], affine: Affine) -> Volume:
 def image_digest(target: Path, image: NDArray[Any], affine: Affine) -> str:
     """SHA-256 of ``image`` as ``target`` will store it: shape, affine where there is one, and voxels.
 
-    Of NIfTI as :func:`voxprior.io.outputs.voxel_digest`, of the others as :func:`voxprior.io.arrays.array_digest`.
+    Of NIfTI, and of the series in a folder, as :func:`voxprior.io.outputs.voxel_digest`, of the others as
+    :func:`voxprior.io.arrays.array_digest`.
     """
+    if target.is_dir():
+        return voxel_digest(as_volume(image, affine))
     suffix = complex_suffix(target)
     if suffix in COMPLEX:
         return array_digest(image.shape, [image], affine if suffix == ".npz" else None)
@@ -108,8 +112,12 @@ def image_digest(target: Path, image: NDArray[Any], affine: Affine) -> str:
 def read_image(target: Path) -> tuple[NDArray[Any], Affine]:
     """The image that was written to ``target``, ([slice or z,] y, x), and its affine as :func:`image_digest` takes it.
 
-    Raises :class:`InputError` when the file is damaged or holds no such image.
+    ``target``: a file, or a folder with a DICOM series, whose slices follow each other along their normal.
+    Raises :class:`InputError` when it is damaged or holds no such image.
     """
+    if target.is_dir():
+        series = read_written(target)
+        return series.data.T, series.affine
     suffix = complex_suffix(target)
     try:
         if suffix == ".npz":

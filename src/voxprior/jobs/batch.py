@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from voxprior.errors import InputError
-from voxprior.io.names import shown
+from voxprior.io.names import result_suffix, shown
 from voxprior.io.outputs import Transaction, sidecar_path
 from voxprior.jobs.failure import without_folders
 from voxprior.jobs.files import Files, Written, write_report
@@ -102,7 +102,10 @@ def scans_in(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
 
 
 def _named(request: Request, task: Task, files: Files) -> Request:
-    return replace(request, source=task.source, target=request.target / files.name(task.source), report=None)
+    name = files.name(task.source)
+    if request.dicom.dicom:  # a folder for a series is called as the file would be, but for its suffix
+        name = name[: -len(result_suffix(Path(name)))]
+    return replace(request, source=task.source, target=request.target / name, report=None)
 
 
 def _attempt(

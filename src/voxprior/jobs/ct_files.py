@@ -14,15 +14,16 @@ from voxprior.io.sinogram import SUFFIX, Sinogram, write_sinogram
 from voxprior.jobs.ct import Reconstructed, reconstruct_views
 from voxprior.jobs.ct_request import CtRequest, Prepared, prepare
 from voxprior.jobs.ct_simulate import compare, simulate
-from voxprior.jobs.dicom_files import PREVIEW, SIDECAR, publish_series, write_series
+from voxprior.jobs.dicom_files import PREVIEW, SIDECAR, files_digest, in_new_study, publish_series, write_series
 from voxprior.jobs.files import Files, Written, publish
 from voxprior.jobs.scenes import views_scene
 from voxprior.jobs.sidecar import sidecar
-from voxprior.jobs.snapshots import write_snapshots
+from voxprior.jobs.snapshots import write_pictures, write_snapshots
 from voxprior.jobs.volumes import write_images
 from voxprior.methods.planes import normals
 from voxprior.methods.result import Progress
 from voxprior.report.preview import beside
+from voxprior.volume import Volume
 
 if TYPE_CHECKING:
     from voxprior.report.scene import Scene
@@ -65,21 +66,34 @@ def _restore(prepared: Prepared, out: Transaction, target: Path, progress: Progr
 
 
 def _restore_series(prepared: Prepared, folder: Path, progress: Progress | None) -> Written:
-    """The same into a folder of DICOM, whose source is the volume that was measured."""
+    """The same into a folder of DICOM, derived from the series that was measured, if one was, or in a new study."""
     request = prepared.request
-    assert prepared.simulation is not None
     sinogram, source, names = _measured(prepared, lambda path: folder / path.name)
     found = reconstruct_views(sinogram, request.options, prepared.mu_water, progress)
-    views = len(sinogram.geometry.angles)
-    description = f"Reconstructed by Voxprior, method {request.options.method}, from {views} simulated X-ray views"
-    image, made = write_series(request, folder, found, prepared.simulation.truth, description, found.notes)
+    derived = write_series(request, folder, found, _origin(prepared, found), _description(prepared, found), found.notes)
+    image, made = derived[0], [*derived[1], *write_pictures(folder, found.snapshots, found.image.affine)]
     certificate = projection_certificate(sinogram, image, prepared.mu_water, source, folder / SIDECAR, found.noise)
-    certificate["input"] = prepared.measured.name
+    if request.simulate:
+        certificate["input"] = prepared.measured.name
     picture = _picture(prepared, found)
     (folder / PREVIEW).write_bytes(picture)
     values = _values(prepared, found, certificate, [*names, *made, PREVIEW])
     write_json(folder / SIDECAR, values)
     return Written(request.target, values, picture, _scene(prepared, found, certificate))
+
+
+def _origin(prepared: Prepared, found: Reconstructed) -> Volume:
+    """What a derived series refers to: the volume that views were taken of, if it is DICOM."""
+    if prepared.simulation is not None and "dicom" in prepared.simulation.truth.header:
+        return prepared.simulation.truth
+    return in_new_study(prepared.request, found.image, "CT", files_digest(prepared.inputs))
+
+
+def _description(prepared: Prepared, found: Reconstructed) -> str:
+    options, views = prepared.request.options, len(found.sinogram.geometry.angles)
+    kind = "X-ray views" if prepared.simulation is None else "simulated X-ray views"
+    weights = "" if found.weights is None else f", weights {found.weights['name']}"
+    return f"Reconstructed by Voxprior, method {options.method}{weights}, seed {options.seed}, from {views} {kind}"
 
 
 def _values(

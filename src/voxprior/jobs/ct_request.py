@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
+import numpy as np
+from numpy.typing import NDArray
+
 from voxprior.errors import InputError
-from voxprior.io.dicom import is_dicom
+from voxprior.io.dicom import is_dicom, require_straight
 from voxprior.io.names import IMAGE_SUFFIXES, shown
 from voxprior.io.outputs import sibling, sidecar_path
 from voxprior.io.scans import read_scan
@@ -16,7 +19,14 @@ from voxprior.io.sinogram import MU_WATER, SUFFIX, Sinogram, read_sinogram
 from voxprior.jobs.ct_simulate import Fan, scanner, truth_of
 from voxprior.jobs.npy import read_slices, slice_files
 from voxprior.jobs.options import CtOptions, require_method
-from voxprior.jobs.request import Request, require_outputs, require_report_name, require_source, require_target
+from voxprior.jobs.request import (
+    Request,
+    require_outputs,
+    require_report_name,
+    require_series_target,
+    require_source,
+    require_target,
+)
 from voxprior.operators.projection_matrix import Beam, ProjectionGeometry, require_size
 from voxprior.volume import Volume
 
@@ -81,11 +91,16 @@ def prepare(request: CtRequest) -> Prepared:
     given = request.options.mu_water
     if not request.simulate:
         sinogram = read_sinogram(request.source)
+        _require_place(request, sinogram.affine, sinogram.shape)
         require_size(sinogram.geometry)
         mu_water = given or sinogram.mu_water or MU_WATER
         return Prepared(request, inputs, sinogram, None, mu_water, measured)
     volume = read_slices(request.source) if slices else read_scan(request.source, request.dicom.series)
+    series = volume.header.get("dicom")
+    if request.dicom.dicom and series is not None and series.modality != "CT":
+        raise InputError(f"{shown(request.source)}: a series of {series.modality}; HU are of CT: leave --dicom out")
     truth = truth_of(volume, relative=slices)
+    _require_place(request, truth.affine, truth.data.shape)
     return Prepared(request, inputs, None, simulation_of(truth, request), given or MU_WATER, measured)
 
 
@@ -101,6 +116,11 @@ def simulation_of(truth: Volume, request: CtRequest) -> Simulation:
     geometry, axis = scanner(truth, request.views or DEFAULT_VIEWS, turn, request.axis, fan)
     require_size(geometry)
     return Simulation(truth, geometry, axis, request.photons)
+
+
+def _require_place(request: CtRequest, affine: NDArray[np.float64], shape: tuple[int, ...]) -> None:
+    if request.dicom.dicom:
+        require_straight(affine, shape, shown(request.source))
 
 
 def outputs_of(request: CtRequest) -> list[Path]:
@@ -119,7 +139,10 @@ def _require_sense(request: CtRequest) -> None:
     require_method("ct", request.options)
     require_report_name(request.report)
     require_source(request.source)
-    require_target(request)
+    if request.dicom.dicom:
+        require_series_target(request)
+    else:
+        require_target(request)
     _require_scanner(request)
     name = shown(request.source)
     if request.simulate:

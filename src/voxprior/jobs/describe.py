@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from voxprior.jobs.needs import ASSUMED
+from voxprior.jobs.needs import ASSUMED, network_option
 from voxprior.volume import SliceGeometry
 
 TOWARDS = {"L": "left", "R": "right", "A": "anterior", "P": "posterior", "S": "superior", "I": "inferior"}
@@ -82,14 +82,16 @@ def _needs(needs: list[dict[str, Any]], machine: dict[str, Any]) -> list[str]:
     free = "" if there is None else f", {there / 2**20:.0f} MB of memory free"
     threads = f", {machine['threads']} threads" if machine["device"] == "cpu" else ""
     speed = machine["multiply_adds_a_second"] / 1e9
-    lines = [f"needs on this machine ({machine['device']}{threads}, {speed:.0f} billion multiply-adds a second{free}):"]
+    place = f"{machine['device']}{threads}, {speed:.0f} billion multiply-adds a second{free}"
+    lines = [f"needs on this machine ({place}), beside the files of the program:"]
     told = set()
     for need in needs:
         if need["job"] not in told and ASSUMED[need["job"]]:
             lines.append(f"  {need['job']}, {ASSUMED[need['job']]}:")
         told.add(need["job"])
         way = f"{need['job']} --method {need['method']}" + ("" if need["mode"] is None else f" --mode {need['mode']}")
-        lines.append(f"  {way:<40} {need['memory'] / 2**20:>7.0f} MB {_time(need['seconds']):>8}")
+        way += "" if need["network"] is None else f" --{network_option(need['method'])} {need['network']}"
+        lines.append(f"  {way:<54} {need['memory'] / 2**20:>7.0f} MB {_time(need['seconds']):>8}")
     return lines
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from voxprior.io.dicom import SIDECAR, Derivation, dicom_folder, write_dicom
+from voxprior.io.dicom import SIDECAR, Derivation, dicom_folder, new_study, write_dicom
 from voxprior.io.dicom.reading import read_written
-from voxprior.io.outputs import Transaction
+from voxprior.io.outputs import Transaction, file_digest
 from voxprior.jobs.files import Written
 from voxprior.jobs.request import Request
 from voxprior.jobs.sidecar import settings
@@ -21,7 +22,16 @@ PREVIEW = "preview.png"
 FIRST_SAMPLE = 10
 """Number of the series of sample 1; the other maps come before."""
 
-__all__ = ["PREVIEW", "SIDECAR", "publish_series", "simulated_series", "write_series"]
+__all__ = [
+    "PREVIEW",
+    "SIDECAR",
+    "files_digest",
+    "in_new_study",
+    "publish_series",
+    "simulated_series",
+    "write_images",
+    "write_series",
+]
 
 
 def publish_series(request: Request, restore: Callable[[Path], Written]) -> list[Written]:
@@ -52,14 +62,39 @@ def write_series(
     further = tuple(volume.header["dicom"] for volume in others if "dicom" in volume.header)
     told = {**settings(request.options), **notes}
     derivation = Derivation(description, told, thickness=thickness, others=further)
-    names = [path.name for path in write_dicom(folder, found.image, source, derivation, request.dicom.uids)]
-    for number, (label, volume) in enumerate(_maps(found), 1):
+    return write_images(request, folder, found.image, _maps(found), source, derivation)
+
+
+def write_images(
+    request: Request,
+    folder: Path,
+    image: Volume,
+    maps: Iterable[tuple[str, Volume]],
+    source: Volume,
+    derivation: Derivation,
+) -> tuple[Volume, list[str]]:
+    """Write ``image`` into ``folder`` and each of ``maps``, by label, into a folder in it, as :func:`write_series`."""
+    names = [path.name for path in write_dicom(folder, image, source, derivation, request.dicom.uids)]
+    for number, (label, volume) in enumerate(maps, 1):
         (folder / label).mkdir()
         map_number = FIRST_SAMPLE + int(label[-2:]) - 1 if label.startswith("sample") else number
         labelled = replace(derivation, label=label, number=map_number)
         write_dicom(folder / label, volume, source, labelled, request.dicom.uids)
         names.append(label)
     return read_written(folder), names
+
+
+def files_digest(paths: Iterable[Path]) -> str:
+    """SHA-256 over the files ``paths``: what a study follows from that is not of a series."""
+    return hashlib.sha256("\n".join(file_digest(path) for path in paths).encode()).hexdigest()
+
+
+def in_new_study(request: Request, volume: Volume, modality: str, digest: str, **known: Any) -> Volume:
+    """``volume`` as the source of derived series where no series was given: in a study of its own, without a patient.
+
+    ``digest``: of what it was made from. ``known``: elements of the images by keyword.
+    """
+    return replace(volume, header={"dicom": new_study(modality, digest, request.dicom.uids, **known)})
 
 
 def simulated_series(folder: Path, volume: Volume, description: str, thickness: float | None = None) -> Volume:

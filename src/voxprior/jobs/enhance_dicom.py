@@ -12,6 +12,7 @@ from voxprior.jobs.enhance_account import certificate_of, picture_of, sidecar_of
 from voxprior.jobs.enhance_request import Frame, Prepared
 from voxprior.jobs.files import Written
 from voxprior.jobs.scenes import voxels_scene
+from voxprior.jobs.snapshots import write_pictures
 from voxprior.methods.result import Progress
 from voxprior.volume import Volume
 
@@ -37,6 +38,7 @@ def _restore(prepared: Prepared, frame: Frame, folder: Path, progress: Progress 
     thickness = None if any(g.axis == SLICES for g in restored.axes) else stated
     told = request, folder, restored, volume, _description(restored, frame, volume), restored.notes
     image, made = write_series(*told, thickness)
+    made += write_pictures(folder, restored.snapshots, restored.image.affine)
     certificate = certificate_of(restored, volume, image, source, folder / SIDECAR)
     yardstick = yardstick_of(restored)
     picture = picture_of(restored, yardstick)

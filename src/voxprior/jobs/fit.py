@@ -33,8 +33,8 @@ def run_fitting(
 ) -> tuple[Result, Any, tuple[str, ...]]:
     """``run(values)`` with network calls that fit; the result, the settings it ran with, and warnings.
 
-    Raises :class:`InputError` that names the megabytes where even the smallest calls do not fit, before anything runs,
-    and where memory runs out twice.
+    Memory is the process's own, see :mod:`voxprior.jobs.plan`. Raises :class:`InputError` that names the megabytes
+    where even the smallest calls do not fit, before anything runs, and where memory runs out twice.
     """
     values = fitted(values, job, options, size)
     result = _attempt(run, values)
@@ -42,15 +42,15 @@ def run_fitting(
         return result, values, ()
     how = way(job, options, values)
     need = predict(how, size)
-    fewer = None if need is None else smaller(how, size, megabytes(how, need.call / SMALLER))
-    if fewer is not None:
-        values = _with_calls(values, fewer)
+    if need is not None and (fewer := smaller(how, size, megabytes(how, size, need.call / SMALLER))) is not None:
+        values, before = _with_calls(values, fewer), megabytes(how, size, need.call)
+        need = predict(fewer, size)
         _release(values)
         result = _attempt(run, values)
         if result is not None:
-            told = f"network calls of {megabytes(how)} MB; it was done with those of {fewer.memory} MB"
+            told = f"network calls of {before} MB; it was done with those of {fewer.memory} MB"
             return result, values, (f"memory ran out with {told}",)
-    raise InputError(_refusal(need if fewer is None else predict(fewer, size), "and memory ran out", job))
+    raise InputError(_refusal(need, "and memory ran out", job))
 
 
 def _attempt(run: Callable[[Any], Result], values: Any) -> Result | None:
@@ -83,7 +83,7 @@ def fitted(values: Any, job: str, options: SharedOptions, size: Size) -> Any:
     if lowest is None or lowest.memory - there > room:
         raise InputError(_refusal(lowest, f"and there are {(room + there) / MEGABYTE:.0f} MB", job))
     rest = need.memory - there - need.network
-    return _with_calls(values, replace(how, memory=megabytes(how, (USED * room - rest) / need.each)))
+    return _with_calls(values, replace(how, memory=megabytes(how, size, (USED * room - rest) / need.each)))
 
 
 def _with_calls(values: Any, how: Way) -> Any:
@@ -92,8 +92,8 @@ def _with_calls(values: Any, how: Way) -> Any:
 
 
 def _refusal(need: Plan | None, there: str, job: str) -> str:
-    about = "more memory than there is" if need is None else f"about {need.memory / MEGABYTE:.0f} MB of memory"
-    return f"this needs {about}, {there}; {REMEDIES.get(job, REMEDY)}"
+    about = "more memory" if need is None else f"about {need.memory / MEGABYTE:.0f} MB of memory"
+    return f"this needs {about} of its own, {there}; {REMEDIES.get(job, REMEDY)}"
 
 
 def _release(values: Any) -> None:

@@ -12,7 +12,7 @@ from voxprior.errors import InputError
 from voxprior.io.names import image_suffix
 from voxprior.io.outputs import sibling, sidecar_path
 from voxprior.jobs.options import GenerateOptions, require_method
-from voxprior.jobs.request import Request, require_outputs, require_report_name
+from voxprior.jobs.request import Request, require_outputs, require_report_name, require_series_target
 
 SMALLEST, LARGEST = 8, 256
 """Least voxels along an axis, and the side of the largest cube."""
@@ -23,6 +23,11 @@ class GenerateRequest(Request):
     """New volumes at ``target``; there is no source."""
 
     options: GenerateOptions
+
+    @property
+    def sources(self) -> tuple[Path, ...]:
+        """Nothing is read."""
+        return ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +44,10 @@ def prepare(request: GenerateRequest) -> Prepared:
     options = request.options
     require_method("generate", options)
     require_report_name(request.report)
-    image_suffix(request.target)
+    if request.dicom.dicom:
+        require_series_target(request)
+    else:
+        image_suffix(request.target)
     if min(options.shape) < SMALLEST or np.prod(options.shape) > LARGEST**3:
         raise InputError(
             f"--shape {' '.join(map(str, options.shape))}: give at least {SMALLEST} voxels along each axis, "
@@ -52,7 +60,9 @@ def prepare(request: GenerateRequest) -> Prepared:
 
 
 def outputs_of(request: GenerateRequest) -> list[Path]:
-    """Every file that the request may write, but for snapshots, whose number the method knows."""
+    """Every file that the request may write, but for snapshots, whose number the method knows, and DICOM."""
+    if request.dicom.dicom:
+        return []
     count = request.options.samples
     more = [sibling(request.target, f"sample-{k + 1:02d}") for k in range(count)] if count > 1 else []
     return [request.target, sidecar_path(request.target), sibling(request.target, "preview", ".png"), *more]

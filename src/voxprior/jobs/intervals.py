@@ -12,9 +12,11 @@ from scipy.special import ndtri, stdtrit
 from torch import Tensor
 
 from voxprior.methods.result import Result
+from voxprior.metrics.detail_noise import detail_noise
 from voxprior.operators.base import Measurement
+from voxprior.operators.fourier import Fourier
 from voxprior.operators.separable import Separable
-from voxprior.operators.spread import noise_std, null_std
+from voxprior.operators.spread import grain_std, noise_std, null_std
 from voxprior.priors.widening import Widening
 
 COVERAGE = 0.9
@@ -51,9 +53,11 @@ def nominal(level: float, samples: int | None) -> float:
 class Spread:
     """What is not known of a result, in its units.
 
-    ``kind``: ``JOB [DEGRADATION] MODE``, as the card of the weights calls it. ``ratio``: of coarse to fine voxels.
-    ``invented`` (*space): std of what the measurement does not determine, as predicted. ``noise`` (*space): std that
-    the measurement's own noise has in the image; None where neither is known. ``samples``: draws behind ``invented``.
+    ``kind``: ``JOB [DEGRADATION] MODE``, as the card of the weights calls it. ``ratio``: of coarse to fine voxels, or
+    the rounded acceleration of k-space. ``invented`` (*space): std of what the measurement does not determine: as
+    predicted, and the noise that a fine image would have of its own. ``noise`` (*space): std that the measurement's own
+    noise has in the image; None where neither is known. ``samples``: draws behind the predicted part. ``of``: what may
+    err, in words.
     """
 
     kind: str
@@ -61,6 +65,7 @@ class Spread:
     invented: Tensor
     noise: Tensor | None
     samples: int | None
+    of: str = "what the measurement does not determine, the noise of a fine image included"
 
     def half(self, level: float, widening: Widening | None) -> Tensor:
         """Half the width of the interval of ``level``, (*space)."""
@@ -77,8 +82,10 @@ class Spread:
 def spread_of(result: Result, measurement: Measurement, job: str) -> Spread | None:
     """The spread of ``result`` of a coarse volume; None without a std, or where no network gave it.
 
-    Samples explain the data, so that their spread is of the null space already; a predicted std is brought there. What
-    the data determine keeps the noise that they were measured with. After a weak field nothing is determined.
+    Samples explain the data, so that their spread is of the null space already; a predicted std is brought there. No
+    prior can foretell the noise of the fine image, which differs from scanner to scanner: as much is added as the
+    finest detail of the data shows. What the data determine keeps the noise that they were measured with. After a weak
+    field nothing is determined.
     """
     mode, projection = (result.notes.get(name) for name in ("mode", "projection"))
     operator = measurement.operator
@@ -92,10 +99,39 @@ def spread_of(result: Result, measurement: Measurement, job: str) -> Spread | No
     ratio = math.prod(g.spacing / g.fine_spacing for g in operator.axes)
     std, noise = result.std.cpu(), None
     if projection != "none":
-        std = std if samples else null_std(operator, std)
+        std = torch.hypot(std if samples else null_std(operator, std), _grain(operator, measurement.y, std))
         sigma = measurement.sigma
         noise = noise_std(operator, sigma, std) if isinstance(sigma, int | float) and sigma > 0 else None
     return Spread(kind, ratio, std, noise, samples)
+
+
+def std_along(result: Result) -> Tensor | None:
+    """Std (*space) of the component of a complex ``result`` along its phase, whose mean is the magnitude."""
+    if result.samples is None or len(result.samples) < 2:
+        return None if result.std is None else result.std.detach().cpu().float()
+    along = (torch.sgn(result.mean).conj() * result.samples).real
+    return along.detach().cpu().float().std(0, correction=1)
+
+
+def kspace_spread(result: Result, operator: Fourier, scale: float) -> Spread | None:
+    """The spread of the magnitude of ``result``, made ``scale`` times what the method gave; None without a std.
+
+    ``scale``: of the error that :func:`voxprior.jobs.withheld.withheld_error` measured, over that std, root mean
+    squares. What the std misses is aliasing, which is everywhere: it is added evenly.
+    """
+    std, count = std_along(result), 0 if result.samples is None else len(result.samples)
+    if std is None:
+        return None
+    even = math.sqrt(max(scale**2 - 1, 0)) * std.square().mean().sqrt()
+    std, ratio = torch.hypot(std * min(scale, 1), even), float(round(operator.acceleration))
+    kind, samples = ("samples", count) if count > 1 else (result.notes.get("mode"), None)
+    return Spread(f"recon {kind}", ratio, std, None, samples, "the error on withheld samples")
+
+
+def _grain(operator: Separable, y: Tensor, like: Tensor) -> Tensor:
+    """Std of the noise of the image that the data ``y`` (1, *data) do not hold; 0 where they are too small to tell."""
+    sigma = detail_noise(y[0].numpy(force=True), operator.axes[0].axis)
+    return grain_std(operator, sigma or 0.0, like)
 
 
 def stated(result: Result, measurement: Measurement, job: str) -> tuple[Result, Bounds | None]:
@@ -104,11 +140,15 @@ def stated(result: Result, measurement: Measurement, job: str) -> tuple[Result, 
     if spread is None:
         bounds = interval(result.mean, result.std, result.samples)
         return (result if bounds is None else replace(result, notes={**result.notes, **not_calibrated()})), bounds
+    return widened(result, result.mean, spread)
+
+
+def widened(result: Result, centre: Tensor, spread: Spread) -> tuple[Result, Bounds]:
+    """``result`` with the std of ``spread``, and the interval about ``centre`` (*space), by its weights' card."""
     widening = result.widenings.get(spread.kind)
-    half = spread.half(COVERAGE, widening).to(result.mean)
-    std = spread.std(widening).to(result.mean)
-    shown = replace(result, std=std, notes={**result.notes, **_said(spread, widening)})
-    return shown, (result.mean - half, result.mean + half)
+    half = spread.half(COVERAGE, widening).to(centre)
+    shown = replace(result, std=spread.std(widening).to(centre), notes={**result.notes, **_said(spread, widening)})
+    return shown, (centre - half, centre + half)
 
 
 def not_calibrated() -> dict[str, Mapping[str, Any]]:
@@ -118,10 +158,9 @@ def not_calibrated() -> dict[str, Mapping[str, Any]]:
 
 def _said(spread: Spread, widening: Widening | None) -> dict[str, Mapping[str, Any]]:
     """What the sidecar says of the interval."""
-    of = "what the measurement does not determine"
     said: dict[str, Any] = {
         **not_calibrated()["interval"],
-        "std_of": of if spread.noise is None else f"{of}, and the noise of the measurement",
+        "std_of": spread.of if spread.noise is None else f"{spread.of}, and the noise of the measurement",
     }
     if widening is None:
         return {"interval": said}

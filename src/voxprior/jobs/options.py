@@ -44,7 +44,8 @@ class DicomOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     dicom: bool = Field(
-        default=False, description="Write a DICOM series into the folder OUT, derived from the one that was given."
+        default=False,
+        description="Write a DICOM series into the folder OUT, derived from the one that was given, or in a new study.",
     )
     series: str | None = Field(
         default=None, description="Which series of a DICOM folder or zip: its number or UID; needed if it has several."

@@ -1,4 +1,8 @@
-"""What a run will need, predicted from its size before anything is computed: the one place that predicts."""
+"""What a run will need, predicted from its size before anything is computed: the one place that predicts.
+
+Memory here is that of the process's own: pages that belong to no file. Pages of the libraries and of mapped input come
+on top of it, 100 to 250 MB of them, but the system drops those when it needs room, so they hinder no run.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +13,26 @@ from typing import Any, NamedTuple
 
 from voxprior import registry
 from voxprior.jobs.options import SharedOptions
+from voxprior.jobs.rows import TABLE, Row
 from voxprior.operators.base import Compose, Measurement
+from voxprior.operators.block_solve import CHUNK
+from voxprior.operators.fourier import Fourier
+from voxprior.operators.separable import Separable
 from voxprior.operators.tomography import Tomography
-from voxprior.priors.portion import FORWARD_BYTES, GRADIENT_BYTES, VOXELS_AT_ONCE, largest_call, voxels_at_once
+from voxprior.priors.portion import VOLUME_BYTES, VOXELS_AT_ONCE, largest_call, voxels_at_once
+from voxprior.priors.volume import VolumePriorConfig
+from voxprior.priors.volume_bound import cell_axis, on_cells, tiles_of
 
 MEGABYTE = 2**20
+VOLUMES = "volume-prior"
+"""What a card calls a network of volumes."""
+_COSINES = VolumePriorConfig().cosines
+_TOLD_FOR = 4
+"""Fine voxels a cell for which a card tells the multiply-adds of a voxel."""
+_WALKED = 0.228
+"""Part of the published table that mri-sr walks, unless told a number of steps."""
+_BUILT = 3
+"""Copies of the matrices that are built at once, beside the one of all that is kept."""
 
 
 @dataclass(frozen=True)
@@ -22,12 +41,16 @@ class Size:
 
     ``shape``: of the image that is restored in one piece; ``count``: how many, one after the other. ``data``: measured
     numbers of all. ``held``: numbers of the operator of a piece: coil sensitivities, or pixels of a slice times views.
+    ``solved``: entries of the matrices by which it is solved exactly. ``cells``: the array axis that a volume prior
+    cuts into cells, and fine voxels a cell.
     """
 
     shape: tuple[int, ...]
     count: int = 1
     data: int = 0
     held: int = 0
+    solved: int = 0
+    cells: tuple[int, int] = (2, 1)
 
     @property
     def voxels(self) -> int:
@@ -37,7 +60,10 @@ class Size:
 
 @dataclass(frozen=True)
 class Way:
-    """How a run works: its settings as far as memory and time depend on them. ``memory``: megabytes of a call."""
+    """How a run works: its settings as far as memory and time depend on them.
+
+    ``network``: ``volume`` where the option for a 3-D network is given. ``memory``: megabytes of a call.
+    """
 
     job: str
     method: str
@@ -46,98 +72,17 @@ class Way:
     samples: int = 1
     memory: int | None = None
     weights: str | None = None
-
-
-class Row(NamedTuple):
-    """What a way of working takes.
-
-    Peak memory of the process, bytes: ``base``, and for each voxel of the image, voxel of a sample, measured number,
-    number of the operator, slice voxel of the largest network call up to ``VOXELS_AT_ONCE``, and beyond (the blocks are
-    then so large that the system takes them back at once). Work, in multiply-adds of a bare convolution: for each
-    multiply-add of the network, voxel, measured number, and measured number in each call. ``calls``: of the network for
-    each step of a sample, for each step, and once. ``tile``: bytes that a slice voxel of a call counts in ``--memory``;
-    0: calls cannot be made smaller.
-    """
-
-    base: float
-    voxel: float = 0.0
-    sample: float = 0.0
-    datum: float = 0.0
-    held: float = 0.0
-    call: float = 0.0
-    beyond: float = 0.0
-    network: float = 0.0
-    once: float = 0.0
-    start: float = 0.0
-    product: float = 0.0
-    calls: tuple[int, int, int] = (0, 0, 0)
-    tile: int = 0
-
-
-_MB = MEGABYTE
-_HEAD = Row(351 * _MB, voxel=23.8, sample=3.0, call=417, beyond=193, network=1.63, tile=FORWARD_BYTES)
-_SPLINE = Row(350 * _MB, voxel=21.0, once=900)
-_COILS = Row(471 * _MB, voxel=112, datum=12, held=271, start=1e3)
-_RAYS = Row(397 * _MB, voxel=8.0, held=33.8)
-TABLE: dict[tuple[str, str, str | None], Row] = {
-    ("sr", "voxprior", "mean"): _HEAD._replace(calls=(0, 0, 2)),
-    ("sr", "voxprior", "sample"): _HEAD._replace(calls=(1, 0, 2)),
-    ("sr", "tpdm", None): Row(
-        451 * _MB, voxel=23.4, sample=16.1, call=685, beyond=685, network=4.7, calls=(2, 0, 0), tile=GRADIENT_BYTES
-    ),
-    ("sr", "nearest", None): _SPLINE,
-    ("sr", "linear", None): _SPLINE,
-    ("sr", "cubic", None): _SPLINE,
-    ("sr", "cubic-projected", None): Row(347 * _MB, voxel=24.4, once=6200),
-    ("recon", "voxprior", "mean"): _COILS._replace(
-        base=430 * _MB, voxel=300, held=520, call=433, network=1.63, start=1.5e5, product=4e4, calls=(0, 1, 0)
-    ),
-    ("recon", "voxprior", "sample"): _COILS._replace(
-        base=430 * _MB, voxel=300, sample=40, held=520, call=433, network=1.63, start=1.5e5, product=4e4,
-        calls=(1, 0, 1),
-    ),
-    ("recon", "tpdm", None): Row(
-        451 * _MB, voxel=40, sample=16, datum=70, call=685, beyond=685, network=4.7, product=8e4, calls=(2, 0, 0),
-        tile=GRADIENT_BYTES,
-    ),
-    ("recon", "hfs-sde", None): _COILS._replace(call=433, network=1.63, start=1.5e5, product=4e4, calls=(2, 0, 0)),
-    ("recon", "ve-sde", None): _COILS._replace(call=433, network=1.63, start=1.5e5, product=4e4, calls=(2, 0, 0)),
-    ("recon", "vp-sde", None): _COILS._replace(call=433, network=1.63, start=1.5e5, product=4e4, calls=(2, 0, 0)),
-    ("recon", "zero-filled", None): _COILS,
-    ("recon", "sense", None): _COILS._replace(start=1.5e5),
-    ("recon", "tv", None): _COILS._replace(start=4e5),
-    ("ct", "voxprior", "mean"): Row(
-        349 * _MB, voxel=66, held=43, call=545, beyond=545, network=1.63, start=1.5e6, product=1.3e5, calls=(0, 1, 0),
-        tile=GRADIENT_BYTES,
-    ),
-    ("ct", "voxprior", "sample"): Row(
-        349 * _MB, voxel=66, sample=16, held=43, call=545, beyond=545, network=1.63, start=1.5e6, product=1.3e5,
-        calls=(1, 1, 1), tile=GRADIENT_BYTES,
-    ),
-    ("ct", "tpdm", None): Row(
-        440 * _MB, voxel=66, sample=16, held=43, call=545, beyond=545, network=4.7, product=1e5, calls=(2, 0, 0),
-        tile=GRADIENT_BYTES,
-    ),
-    ("ct", "fbp", None): _RAYS._replace(start=5e4),
-    ("ct", "cgls", None): _RAYS._replace(start=7.5e5),
-    ("ct", "tv", None): _RAYS._replace(start=1.5e6),
-    ("generate", "voxprior", None): Row(
-        324 * _MB, voxel=24.1, sample=3.0, call=473, beyond=473, network=1.63, calls=(1, 0, 0), tile=FORWARD_BYTES
-    ),
-    ("generate", "tpdm", None): Row(
-        361 * _MB, voxel=46.0, sample=3.0, call=290, beyond=290, network=1.63, calls=(2, 0, 0), tile=GRADIENT_BYTES
-    ),
-}
-"""Job, method and mode to what it takes; ``python benchmarks/memory.py`` measures these rows and prints them."""
+    network: str | None = None
 
 
 class Counts(NamedTuple):
-    """What the coefficients of a :class:`Row` are for, in their order: six of memory, four of work."""
+    """What the coefficients of a :class:`Row` are for, in their order: seven of memory, four of work."""
 
     voxels: int
     sampled: int
     data: int
     held: int
+    solved: int
     call: int
     beyond: int
     network: float
@@ -150,8 +95,9 @@ class Counts(NamedTuple):
 class Plan:
     """What a run of ``voxels`` of output will need.
 
-    ``memory``: peak of the process, bytes; ``base`` of it are the program, and ``network`` one network call of ``call``
-    slice voxels, ``each`` of which takes so much at most. ``work``: in multiply-adds of a bare convolution.
+    ``memory``: most of its own that the process has at a time, bytes; ``base`` of it are the program, and ``network``
+    one network call of ``call`` slice voxels (of a volume prior: places of cells), ``each`` of which takes so much at
+    most. ``work``: in multiply-adds of a bare convolution.
     """
 
     voxels: int
@@ -168,33 +114,53 @@ def size_of(measurement: Measurement, parts: int = 1) -> Size:
     operator: Any = measurement.operator
     if isinstance(operator, Compose):
         operator = operator.outer
-    held = 0
-    if isinstance(operator, Tomography):
-        held = math.prod(operator.geometry.shape) * operator.geometry.views
-    elif getattr(operator, "maps", None) is not None:
-        held = operator.maps.numel()
     shape = getattr(operator, "shape", None)
     if shape is None:
         shape = operator.adjoint(measurement.y).shape[1:]
-    return Size(tuple(shape), parts, parts * measurement.y.numel(), held)
+    size = Size(tuple(shape), parts, parts * measurement.y.numel())
+    if isinstance(operator, Tomography):
+        return replace(size, held=math.prod(operator.geometry.shape) * operator.geometry.views)
+    if isinstance(operator, Fourier) and operator.maps is not None:
+        return replace(size, held=operator.maps.numel(), solved=_solved(operator))
+    if isinstance(operator, Separable) and operator.axes:
+        axis = cell_axis(operator.axes)
+        cut = (on_cells(g, _COSINES) for g in operator.axes if g.axis == axis)
+        return replace(size, cells=(axis, next((g.fine_count // g.count for g in cut), 1)))
+    return size
+
+
+def _solved(operator: Fourier) -> int:
+    """Matrix entries of the largest exact solve: of a stack together, or where that is too much, of a slice."""
+    if operator.entries or operator.maps is None or len(operator.axes) == len(operator.shape):
+        return operator.entries
+    return Fourier(operator.mask[0], operator.maps[:, 0]).entries
 
 
 def way(job: str, options: SharedOptions, values: Any) -> Way:
     """The way of ``options`` whose resolved settings of the method are ``values``."""
     mode = getattr(values, "mode", None)
     drawn = getattr(values, "samples", 0) if mode != "mean" else 0
-    numbers = getattr(values, "steps", 0), drawn, getattr(values, "memory", None)
-    return Way(job, options.method, mode, *numbers, getattr(values, "weights", None))
+    steps = getattr(values, "steps", 0)
+    if steps is None:  # mri-sr
+        steps = round(_WALKED * values.table)
+    volume = "volume" in (getattr(values, "planes", None), getattr(values, "network", None))
+    settings = steps, drawn, getattr(values, "memory", None), getattr(values, "weights", None)
+    return Way(job, options.method, mode, *settings, "volume" if volume else None)
+
+
+def row_of(how: Way) -> Row | None:
+    """What ``how`` takes; None for a way that was never measured."""
+    return TABLE.get((how.job, how.method, how.mode, how.network))
 
 
 def predict(how: Way, size: Size) -> Plan | None:
     """What a run will need; None for a way that was never measured."""
-    row = TABLE.get((how.job, how.method, how.mode))
+    row = row_of(how)
     if row is None:
         return None
     c = counts(how, size, row)
-    memory = row.base + sum(a * b for a, b in zip(row[1:7], c[:6], strict=True))
-    work = sum(a * b for a, b in zip(row[7:11], c[6:], strict=True))
+    memory = row.base + sum(a * b for a, b in zip(row[1:8], c[:7], strict=True))
+    work = sum(a * b for a, b in zip(row[8:12], c[7:], strict=True))
     network = row.call * c.call + row.beyond * c.beyond
     return Plan(size.voxels, round(memory), round(row.base), round(network), c.call + c.beyond, row.call, work)
 
@@ -203,17 +169,17 @@ def counts(how: Way, size: Size, row: Row) -> Counts:
     """The numbers that memory and work are proportional to."""
     each, shared, once = row.calls
     calls = how.steps * (each * how.samples + shared) + (once if how.samples <= 1 else 0)
-    card = _card(how)
-    nominal = float(card.get("multiply_adds_per_voxel_and_plane", 0.0))
-    call = _call(size, card, voxels_at_once(how.memory, row.tile) if row.tile else 1) if any(row.calls) else 0
+    card = _card(how) if any(row.calls) else {}
+    call = _call(size, card, how.memory, row.tile) if card else 0
     return Counts(
         voxels=size.voxels,
         sampled=size.voxels * how.samples,
         data=size.data,
         held=size.held,
+        solved=size.solved + _BUILT * min(size.solved, CHUNK),
         call=min(call, VOXELS_AT_ONCE),
         beyond=max(call - VOXELS_AT_ONCE, 0),
-        network=calls * size.voxels * nominal,
+        network=calls * size.voxels * _multiply_adds(card, size),
         once=size.voxels,
         start=size.data,
         products=calls * size.data,
@@ -222,7 +188,7 @@ def counts(how: Way, size: Size, row: Row) -> Counts:
 
 def smaller(how: Way, size: Size, memory: int) -> Way | None:
     """The same with network calls of ``memory`` megabytes, or None where that makes none of them smaller."""
-    row = TABLE.get((how.job, how.method, how.mode))
+    row = row_of(how)
     if row is None or row.tile == 0:
         return None
     fewer = replace(how, memory=memory)
@@ -230,23 +196,45 @@ def smaller(how: Way, size: Size, memory: int) -> Way | None:
     return fewer if then.call + then.beyond < now.call + now.beyond else None
 
 
-def megabytes(how: Way, voxels: float | None = None) -> int:
-    """What ``--memory`` would say for network calls of ``voxels`` slice voxels, or of as many as ``how`` has."""
-    tile = TABLE[how.job, how.method, how.mode].tile
-    if voxels is None:
-        return VOXELS_AT_ONCE * tile // MEGABYTE if how.memory is None else how.memory
-    return max(0, int(voxels * tile / MEGABYTE))
+def megabytes(how: Way, size: Size, call: float) -> int:
+    """What ``--memory`` would say for network calls of ``call`` slice voxels, or places of cells."""
+    row = TABLE[how.job, how.method, how.mode, how.network]
+    each = row.tile * (size.cells[1] if row.tile == VOLUME_BYTES else 1)
+    return max(0, int(call * each / MEGABYTE))
 
 
-def _call(size: Size, card: Mapping[str, Any], at_once: int) -> int:
-    """Slice voxels of the largest network call."""
-    config = card.get("config", {})
-    slab, parts = config.get("slab", 2), config.get("slab") == 2 and config.get("halo") == 0
-    return largest_call(size.shape if len(size.shape) == 3 else (1, *size.shape), slab, parts, at_once)
+def _call(size: Size, card: Mapping[str, Any], memory: int | None, tile: int) -> int:
+    """Slice voxels of the largest network call, or of a volume prior the places of its cells."""
+    if card["kind"] == VOLUMES:
+        return _places(size, VolumePriorConfig.model_validate(card["config"]), memory)
+    config = card["config"]
+    slab, parts = config["slab"], config["slab"] == 2 and config["halo"] == 0
+    shape = size.shape if len(size.shape) == 3 else (1, *size.shape)
+    return largest_call(shape, slab, parts, voxels_at_once(memory, tile) if tile else 1)
+
+
+def _places(size: Size, config: VolumePriorConfig, memory: int | None) -> int:
+    axis, fine = size.cells
+    tiles = tiles_of(config, fine)
+    if memory is not None:
+        tiles = tiles.at_most(memory * MEGABYTE // VOLUME_BYTES)
+    shape = size.shape[axis], *(n for a, n in enumerate(size.shape) if a != axis)
+    return math.prod(min(n, most) for n, most in zip(shape, tiles.size, strict=True)) // fine
+
+
+def _multiply_adds(card: Mapping[str, Any], size: Size) -> float:
+    """Of one pass over the volume, a voxel."""
+    if card.get("kind") == VOLUMES:
+        return float(card["multiply_adds_per_voxel"]) * _TOLD_FOR / size.cells[1]
+    return float(card.get("multiply_adds_per_voxel_and_plane", 0.0))
 
 
 def _card(how: Way) -> Mapping[str, Any]:
     """Of the weights, where they are in the package; else of those that the method has by default."""
-    by_default = registry.DEFAULT_WEIGHTS.get(how.job, {}).get(how.method)
-    name = how.weights if how.weights in registry.weight_names() else by_default
+    method = f"{how.job}/{how.method}"
+    asked = f"{method} --mode {how.mode}", f"{method} --planes {how.network}", f"{method} --network {how.network}"
+    by_option = next((registry.OPTION_WEIGHTS[name] for name in asked if name in registry.OPTION_WEIGHTS), None)
+    name = by_option or registry.DEFAULT_WEIGHTS.get(how.job, {}).get(how.method)
+    if how.weights in registry.weight_names():
+        name = how.weights
     return {} if name is None else registry.weights_table()[name].card

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -14,15 +15,18 @@ from torch import Tensor
 from voxprior.io.kspace.file import Complex
 from voxprior.io.kspace_certificate import misfit
 from voxprior.jobs.acquire import Acquired
-from voxprior.jobs.intervals import interval, not_calibrated
+from voxprior.jobs.intervals import interval, kspace_spread, not_calibrated, widened
 from voxprior.jobs.job import Run, peak_memory, run_method
 from voxprior.jobs.options import ReconOptions
+from voxprior.jobs.withheld import withheld_scale
 from voxprior.methods.result import Progress, Result
 from voxprior.operators.base import Measurement, Operator, null_space
 from voxprior.operators.coils import root_sum_of_squares
 from voxprior.operators.fourier import Fourier, RealImage, ifft
 
 Real = NDArray[np.float32]
+CHECKED = 4
+"""Slices of a stack whose error is measured; the others have that of the one before."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +36,8 @@ class Reconstructed:
     ``interval``: lower and upper bound of 90 % of the magnitude, (2, *space), or None without a ``std`` (of a real
     component). ``invented``: what the data do not determine. ``samples``: (sample, *space), possibly none. ``plain``:
     zero-filled; ``unexplained``: root sum of squares of the coil images of y - A x. ``missed``, ``energy``: squares of
-    A x - y and y, a coil. ``snapshots``: middle slices of the estimate on the way.
+    A x - y and y, a coil. ``snapshots``: middle slices of the estimate on the way. ``scale``: measured error over the
+    std that the method gave, or None.
     """
 
     acquired: Acquired
@@ -52,6 +57,7 @@ class Reconstructed:
     notes: Mapping[str, Any]
     warnings: tuple[str, ...]
     snapshots: Mapping[int, tuple[Tensor, ...]] = field(default_factory=dict)
+    scale: float | None = None
 
 
 def reconstruct_slice(
@@ -61,15 +67,41 @@ def reconstruct_slice(
     progress: Progress | None = None,
     part: int = 0,
     parts: int = 1,
+    scale: float | None = None,
 ) -> Reconstructed:
     """Reconstruct a slice (y, x), or a volume (z, y, x) that was measured in one piece.
 
-    ``affine``: index (x, y, z) to mm, or None: 1 mm voxels. ``part``: number of the slice among ``parts``. Raises
-    :class:`InputError` for options that do not belong together, and where memory is too small.
+    ``affine``: index (x, y, z) to mm, or None: 1 mm voxels. ``part``: number of the slice among ``parts``. ``scale``:
+    that of the slice before. Where intervals were calibrated the error is measured on withheld samples, of
+    :data:`CHECKED` slices of a stack. Raises :class:`InputError` for options that do not belong together, and where
+    memory is too small.
     """
     place = image_place(affine) if acquired.mask.keep.ndim == 3 else None
     measurement = Measurement(_operator(acquired), _data(acquired), acquired.noise, place)
-    return _with_maps(acquired, run_method("recon", measurement, options, progress, part, parts=parts))
+    run = run_method("recon", measurement, options, progress, part, parts=parts)
+    if run.result.std is None or not any(kind.startswith("recon") for kind in run.result.widenings):
+        return _with_maps(acquired, run)
+    if scale is None or part % math.ceil(parts / CHECKED) == 0:
+        run, scale = _checked(measurement, options, run, part, parts)
+    return _with_maps(acquired, run, scale)
+
+
+def _checked(
+    measurement: Measurement, options: ReconOptions, run: Run, part: int, parts: int
+) -> tuple[Run, float | None]:
+    """The run with what it took to measure its error, and that error over the std that the method gave."""
+    mean = options.model_copy(update={"mode": "mean", "samples": 1, "snapshots": None})
+    taken: list[Run] = []
+
+    def estimate(told: Measurement) -> Tensor:
+        taken.append(run_method("recon", told, mean, None, part, parts=parts))
+        return taken[-1].result.mean
+
+    scale = withheld_scale(run.result, measurement, estimate)
+    if not taken:
+        return run, None
+    calls = run.result.calls + taken[0].result.calls
+    return Run(replace(run.result, calls=calls), run.seconds + taken[0].seconds), scale
 
 
 def reconstruct_stack(
@@ -129,16 +161,20 @@ def _data(acquired: Acquired) -> Tensor:
     return y if _uniform(acquired) else y[None]
 
 
-def _with_maps(acquired: Acquired, run: Run) -> Reconstructed:
+def _with_maps(acquired: Acquired, run: Run, scale: float | None = None) -> Reconstructed:
     result, operator, data = run.result, _operator(acquired), _data(acquired)
     x = result.mean.detach().cpu().to(torch.complex64)
     if not bool(torch.isfinite(torch.view_as_real(x)).all()):
         raise RuntimeError("the method gave values that are not finite; nothing was written")
     left = (data - operator.apply(x[None])).reshape(acquired.maps.shape)
-    std = None if result.std is None else result.std.detach().cpu().float()
     samples = x[None][:0] if result.samples is None else result.samples.detach().cpu().to(torch.complex64)
     missed, energy = misfit(x.numpy(), acquired.maps, acquired.mask.keep, acquired.y)
-    bounds = _bounds(x, std, samples)
+    std = None if result.std is None else result.std.detach().cpu().float()
+    bounds, spread = _bounds(x, std, samples), None if scale is None else kspace_spread(result, operator, scale)
+    notes = result.notes if bounds is None else {**result.notes, **not_calibrated()}
+    if spread is not None:
+        shown, bounds = widened(result, x.abs(), spread)
+        std, notes = shown.std, shown.notes
     return Reconstructed(
         acquired,
         image=x.numpy(),
@@ -154,9 +190,10 @@ def _with_maps(acquired: Acquired, run: Run) -> Reconstructed:
         peak_memory=peak_memory(),
         calls=result.calls,
         weights=result.weights,
-        notes=result.notes if bounds is None else {**result.notes, **not_calibrated()},
+        notes=notes,
         warnings=(*acquired.warnings, *result.warnings),
         snapshots=result.snapshots,
+        scale=scale,
     )
 
 

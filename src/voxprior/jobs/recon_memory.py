@@ -83,13 +83,12 @@ def reconstruct(
     acquired, stack = [one for one, _, _ in measured], Stack(file)
     if file.slices > 1 and together("recon", settings.method):
         found = reconstruct_stack(acquired, settings, file.affine, False, progress)
+        for one, (_, data, absent) in zip(found, measured, strict=True):
+            stack.add(one, data, absent)
     else:
-        parts = [part_of(progress, index, file.slices) for index in range(file.slices)]
-        slices = enumerate(zip(acquired, parts, strict=True))
-        count = file.slices
-        found = [reconstruct_slice(one, settings, file.affine, part, index, count) for index, (one, part) in slices]
-    for one, (_, data, absent) in zip(found, measured, strict=True):
-        stack.add(one, data, absent)
+        for index, (own, data, absent) in enumerate(measured):
+            place = file.affine, part_of(progress, index, file.slices), index, file.slices, stack.scale
+            stack.add(reconstruct_slice(own, settings, *place), data, absent)
     return _given(stack, [one.maps for one in acquired], settings, _wrapper(kspace))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from voxprior.errors import InputError
-from voxprior.io.dicom import is_dicom
+from voxprior.io.dicom import is_dicom, require_straight
 from voxprior.io.kspace.file import Bool, Complex, KspaceFile
 from voxprior.io.kspace.hdf5 import h5py
 from voxprior.io.kspace.maps import read_maps
@@ -18,10 +18,11 @@ from voxprior.io.outputs import sibling, sidecar_path
 from voxprior.io.reconstructions import COMPLEX, files_of
 from voxprior.jobs.npy import slice_files
 from voxprior.jobs.options import DEFAULT_METHOD, ReconOptions, require_method
-from voxprior.jobs.recon_simulate import is_image, require_window, simulated_kspace
-from voxprior.jobs.request import Request, require_outputs, require_report_name, require_source
+from voxprior.jobs.recon_simulate import is_image, read_image, require_window, simulated_kspace
+from voxprior.jobs.request import Request, require_outputs, require_report_name, require_series_target, require_source
 from voxprior.operators.mask_files import SUFFIXES
 from voxprior.operators.masks import Mask, detect_mask, parse_mask, read_mask
+from voxprior.volume import Volume
 
 SIMULATED_MASK = "uniform:4:24"
 """How --simulate undersamples unless --mask says otherwise."""
@@ -45,7 +46,7 @@ class Prepared:
 
     ``inputs``: its files. ``kspace``: the open file, or simulated data. ``mask``: the one that was asked for, or None.
     ``maps``: (coil, *space) or (slice, coil, *space), or None. ``first``: slice 0, read already. ``measured``: where
-    simulated data are written.
+    simulated data are written. ``origin``: the DICOM series that they are simulated from, if one was.
     """
 
     request: ReconRequest
@@ -56,6 +57,7 @@ class Prepared:
     maps: Complex | None
     first: Complex
     measured: Path | None
+    origin: Volume | None = None
 
     def read(self, index: int) -> Complex:
         """K-space of a slice, (coil, *space)."""
@@ -70,8 +72,11 @@ def prepare(request: ReconRequest) -> Prepared:
     inputs = _inputs(request)
     require_outputs(request, inputs, outputs_of(request, options))
     images = request.simulate and is_image(request.source)
-    kspace = simulated_kspace(request.source, request.dicom.series) if images else open_kspace(request.source)
+    image = read_image(request.source, request.dicom.series) if images else None
+    kspace = open_kspace(request.source) if image is None else simulated_kspace(image, request.source)
     try:
+        if request.dicom.dicom:
+            _require_series(kspace, image)
         if options.coils is not None and options.coils > kspace.coils:
             raise InputError(f"--coils {options.coils} is more than the {kspace.coils} coils of the data; give fewer")
         if request.simulate:
@@ -85,8 +90,20 @@ def prepare(request: ReconRequest) -> Prepared:
     except BaseException:
         kspace.close()
         raise
-    measured = _measured(request.target) if images else None
-    return Prepared(request, options, inputs, kspace, mask, maps, first, measured)
+    measured = _measured(request) if images else None
+    origin = image if image is not None and "dicom" in image.header else None
+    return Prepared(request, options, inputs, kspace, mask, maps, first, measured, origin)
+
+
+def _require_series(kspace: KspaceFile, image: Volume | None) -> None:
+    """Raise :class:`InputError` for what no series of magnitudes can be: sheared, or in Hounsfield units."""
+    depth = kspace.slices if len(kspace.shape) == 2 else kspace.shape[0]
+    require_straight(kspace.affine, (kspace.shape[-1], kspace.shape[-2], depth), shown(kspace.path))
+    series = None if image is None else image.header.get("dicom")
+    if series is not None and series.modality != "MR":
+        raise InputError(
+            f"{shown(kspace.path)}: a series of {series.modality}; the magnitudes of k-space are MR: leave --dicom out"
+        )
 
 
 def maps_of(maps: Complex | None, kspace: KspaceFile, index: int) -> Complex | None:
@@ -115,7 +132,9 @@ def sampling(kspace: KspaceFile, wanted: Mask | None, data: Complex, index: int)
 
 
 def outputs_of(request: ReconRequest, options: ReconOptions) -> list[Path]:
-    """Every file that a reconstruction may write."""
+    """Every file that a reconstruction may write, but for a folder of DICOM."""
+    if request.dicom.dicom:
+        return []
     target = request.target
     tags = ["std", "interval", "invented", *(["phase"] if request.phase else [])]
     if options.mode == "sample" or options.method != DEFAULT_METHOD:
@@ -123,35 +142,47 @@ def outputs_of(request: ReconRequest, options: ReconOptions) -> list[Path]:
     wanted = [*files_of(target), sidecar_path(target), sibling(target, "preview", ".png")]
     for tag in tags:
         wanted += files_of(sibling(target, tag))
-    if arrays_path(target) != target:
-        wanted.append(arrays_path(target))
-    return [*wanted, _measured(target)] if request.simulate and is_image(request.source) else wanted
+    if arrays_path(request) != target:
+        wanted.append(arrays_path(request))
+    return [*wanted, _measured(request)] if request.simulate and is_image(request.source) else wanted
 
 
-def arrays_path(target: Path) -> Path:
-    """Where the complex image, the maps and the mask of the output ``target`` lie: itself, or beside it."""
+def arrays_path(request: ReconRequest) -> Path:
+    """Where complex image, maps and mask of the output lie: in it, beside it, or in the folder of DICOM."""
+    target = request.target
+    if request.dicom.dicom:
+        return target / "certificate.npz"
     return target if complex_suffix(target) == ".npz" else sibling(target, "certificate", ".npz")
 
 
-def _measured(target: Path) -> Path:
-    return sibling(target, "input", ".npz")
+def _measured(request: ReconRequest) -> Path:
+    return request.target / "input.npz" if request.dicom.dicom else sibling(request.target, "input", ".npz")
 
 
 def _require_sense(request: ReconRequest) -> None:
     require_method("recon", request.options)
     require_report_name(request.report)
     require_source(request.source)
-    suffix = complex_suffix(request.target)
-    if request.phase and suffix in COMPLEX:
-        raise InputError(f"--phase: {shown(request.target)} holds the complex image already; leave --phase out")
-    if suffix == ".h5":
-        h5py()
+    if request.dicom.dicom:
+        require_series_target(request)
+    else:
+        _require_file(request)
+    if request.dicom.series is not None and not request.simulate:
+        raise InputError("--series belongs to --simulate: k-space has no series; leave it out")
     if request.source.is_dir() and not is_image(request.source):
         raise InputError(f"{shown(request.source)}: a folder; name a file, or --simulate with .npy slices")
     for name in ("maps", "mask"):
         text = getattr(request.options, name)
         if text is not None and Path(text).suffix.lower() in SUFFIXES and not Path(text).is_file():
             raise InputError(f"--{name} {shown(Path(text))}: no such file; check the name")
+
+
+def _require_file(request: ReconRequest) -> None:
+    suffix = complex_suffix(request.target)
+    if request.phase and suffix in COMPLEX:
+        raise InputError(f"--phase: {shown(request.target)} holds the complex image already; leave --phase out")
+    if suffix == ".h5":
+        h5py()
 
 
 def resolved(options: ReconOptions, simulate: bool) -> ReconOptions:
@@ -164,16 +195,19 @@ def resolved(options: ReconOptions, simulate: bool) -> ReconOptions:
     return options.model_copy(update=changes)
 
 
-def _inputs(request: ReconRequest) -> tuple[Path, ...]:
-    source, options = request.source, request.options
+def data_files(request: ReconRequest) -> list[Path]:
+    """The files of the k-space, or of the image it is simulated from."""
+    source = request.source
     if source.is_dir() and not is_dicom(source):
-        found = slice_files(source)
-    elif source.suffix.lower() in (".cfl", ".hdr"):
-        found = [source.with_suffix(".cfl"), source.with_suffix(".hdr")]
-    else:
-        found = [source]
-    files = [Path(text) for text in (options.maps, options.mask) if text is not None]
-    return (*found, *(path for path in files if path.is_file()))
+        return slice_files(source)
+    if source.suffix.lower() in (".cfl", ".hdr"):
+        return [source.with_suffix(".cfl"), source.with_suffix(".hdr")]
+    return [source]
+
+
+def _inputs(request: ReconRequest) -> tuple[Path, ...]:
+    files = [Path(text) for text in (request.options.maps, request.options.mask) if text is not None]
+    return (*data_files(request), *(path for path in files if path.is_file()))
 
 
 def asked_mask(options: ReconOptions, kspace: KspaceFile) -> Mask | None:

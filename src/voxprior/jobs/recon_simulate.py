@@ -36,12 +36,16 @@ def require_window(kspace: KspaceFile) -> None:
         raise InputError(f"slices of {kspace.shape} are too small to be compared; give at least {WINDOW} pixels")
 
 
-def simulated_kspace(source: Path, series: str | None = None) -> KspaceFile:
-    """The k-space that one uniform coil would measure of the image ``source``, slice by slice, without noise.
+def read_image(source: Path, series: str | None = None) -> Volume:
+    """The image ``source``, of which k-space is to be simulated; raises :class:`InputError` as the readers do."""
+    return read_slices(source) if source.is_dir() and not is_dicom(source) else read_scan(source, series)
 
-    Slices are normal to the coarsest axis, or to k when none is. Raises :class:`InputError` as the reader does.
+
+def simulated_kspace(volume: Volume, source: Path) -> KspaceFile:
+    """The k-space that one uniform coil would measure of ``volume``, read from ``source``, without noise.
+
+    It is measured slice by slice. Slices are normal to the coarsest axis, or to k when none is.
     """
-    volume = read_slices(source) if source.is_dir() and not is_dicom(source) else read_scan(source, series)
     try:
         axis = thick_axis(volume.spacing)
     except InputError:

@@ -79,6 +79,11 @@ class Stack:
         return self.kspace.slices // 2
 
     @property
+    def scale(self) -> float | None:
+        """Measured error over the method's std, of the last slice."""
+        return None if self._last is None else self._last.scale
+
+    @property
     def weights(self) -> Mapping[str, str] | None:
         """Name and sha256 of the network's weights."""
         return None if self._last is None else self._last.weights

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from voxprior.errors import InputError
 from voxprior.io.dicom import is_dicom, require_folder
+from voxprior.io.dicom.datasets import require_pydicom
 from voxprior.io.dicom.studies import holds_several
-from voxprior.io.names import IMAGE_SUFFIXES, image_suffix, shown
+from voxprior.io.names import COMPLEX_SUFFIXES, IMAGE_SUFFIXES, image_suffix, shown
 from voxprior.io.outputs import Transaction
 from voxprior.jobs.options import DicomOptions, SharedOptions
 
@@ -61,7 +62,10 @@ def require_source(source: Path) -> None:
 
 
 def require_target(request: Request) -> None:
-    """Raise :class:`InputError` unless the target is the name of an image or, with --dicom, a folder for a series."""
+    """Raise :class:`InputError` unless the target is the name of an image or, with --dicom, a folder for a series.
+
+    A series is derived from one: the source must be DICOM then.
+    """
     if not request.dicom.dicom:
         if is_dicom(request.source) and not request.target.name.lower().endswith(IMAGE_SUFFIXES):
             name = shown(request.target)
@@ -71,6 +75,15 @@ def require_target(request: Request) -> None:
     if not is_dicom(request.source):
         name = shown(request.source)
         raise InputError(f"{name}: not DICOM; --dicom derives a series from one, leave it out for NIfTI")
+    require_series_target(request)
+
+
+def require_series_target(request: Request) -> None:
+    """Raise :class:`InputError` unless the target is a folder that a series, of whatever source, can be written to."""
+    if request.target.name.lower().endswith((*IMAGE_SUFFIXES, *COMPLEX_SUFFIXES)):
+        name = shown(request.target)
+        raise InputError(f"{name}: the name of a file; --dicom writes a folder: name one, or leave --dicom out")
+    require_pydicom()
     require_folder(request.target, request.force, request.sources)
 
 

@@ -1,4 +1,7 @@
-"""How much memory there is for this process, and whether an error says that there is none left."""
+"""How much memory there is for this process, and whether an error says that there is none left.
+
+What counts is memory that the system cannot take back: neither pages of files, such as libraries, nor caches.
+"""
 
 from __future__ import annotations
 
@@ -24,12 +27,16 @@ def available(root: Path | None = None) -> int | None:
     return min(known, default=None)
 
 
-def resident(root: Path | None = None) -> int | None:
-    """Bytes of this process in memory now; None where the system does not tell."""
+def resident(process: int | str = "self", root: Path | None = None) -> int | None:
+    """Bytes of the own memory of ``process`` (its number) now; None where the system does not tell.
+
+    Its own is what belongs to no file, swapped out or not: the system cannot drop it, as it can libraries and input.
+    """
     try:
-        words = ((ROOT if root is None else root) / "proc/self/statm").read_text(encoding="ascii").split()
-        return int(words[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError, IndexError):
+        lines = ((ROOT if root is None else root) / f"proc/{process}/status").read_text(encoding="ascii").splitlines()
+        kilobytes = {name: rest.split()[0] for name, _, rest in (line.partition(":") for line in lines) if rest.split()}
+        return (int(kilobytes["RssAnon"]) + int(kilobytes.get("VmSwap", 0))) * 1024
+    except (OSError, ValueError, KeyError):
         return None
 
 

@@ -57,7 +57,8 @@ def restore_several(
     transforms = [np.eye(4)]
     transforms += [rigid(first, volume) if register else np.eye(4) for volume, _ in volumes[1:]]
     moved = [replace(v, affine=t @ v.affine) for (v, _), t in zip(volumes, transforms, strict=True)]
-    alone = [restore_slices(v, options, part_of(progress, k, count)) for k, v in enumerate(moved)]
+    rooms = [len(moved)] + [1] * (len(moved) - 1)  # all are held at the end, so that the first asks for all
+    alone = [restore_slices(v, options, part_of(progress, k, count), rooms[k]) for k, v in enumerate(moved)]
     grid = _grid(first, options)
     stacks = [Stack.of(np.array(v.affine), v.data.shape, understand(v, options)) for v in moved]
     placed = []
@@ -143,7 +144,7 @@ def _joined(
         if options.method == DEFAULT_METHOD and measurement.affine is not None:
             weights = load(DEFAULT if options.weights is None else options.weights)
             device = find_device(options.device)
-            voxels = voxels_at_once(options.memory, FORWARD_BYTES)
+            voxels = voxels_at_once(alone[0].notes.get("memory"), FORWARD_BYTES)  # as it fitted
             scale = intensity_scale(alone[0].measurement.data)
             there = Measurement(measurement.operator, measurement.y.to(device), measurement.sigma)
             x = refine(

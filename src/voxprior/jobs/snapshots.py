@@ -23,9 +23,27 @@ def write_snapshots(
     """
     names = []
     for index, slices in snapshots.items():
-        arrays = [(part.abs() if part.is_complex() else part).float().numpy(force=True) for part in slices]
-        path = sibling(target, f"step-{index:05d}", ".png")
-        picture = slice_picture(arrays[0]) if len(arrays) == 1 else slices_picture(arrays, affine)
-        out.path(path).write_bytes(picture)
+        path = sibling(target, _name(index), ".png")
+        out.path(path).write_bytes(_picture(slices, affine))
         names.append(path.name)
     return names
+
+
+def write_pictures(
+    folder: Path, snapshots: Mapping[int, tuple[Tensor, ...]], affine: NDArray[np.float64]
+) -> list[str]:
+    """The same into the folder of a DICOM series, as ``step-00100.png`` and so on."""
+    names = []
+    for index, slices in snapshots.items():
+        names.append(f"{_name(index)}.png")
+        (folder / names[-1]).write_bytes(_picture(slices, affine))
+    return names
+
+
+def _name(index: int) -> str:
+    return f"step-{index:05d}"
+
+
+def _picture(slices: tuple[Tensor, ...], affine: NDArray[np.float64]) -> bytes:
+    arrays = [(part.abs() if part.is_complex() else part).float().numpy(force=True) for part in slices]
+    return slice_picture(arrays[0]) if len(arrays) == 1 else slices_picture(arrays, affine)

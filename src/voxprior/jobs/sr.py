@@ -26,10 +26,13 @@ class Restored(Estimate):
     geometry: SliceGeometry
 
 
-def restore_slices(volume: Volume, options: SrOptions, progress: Progress | None = None) -> Restored:
+def restore_slices(
+    volume: Volume, options: SrOptions, progress: Progress | None = None, parts: int = 1
+) -> Restored:
     """Restore ``volume``, a stack of thick slices, on the fine grid that ``options`` describe.
 
-    Raises :class:`InputError` for a geometry that is not clear, and for options that do not belong together.
+    ``parts``: how many such results there must be room for. Raises :class:`InputError` for a geometry that is not
+    clear, and for options that do not belong together.
     """
     geometry = understand(volume, options)
     noise, source = noise_of(volume, options)
@@ -37,7 +40,7 @@ def restore_slices(volume: Volume, options: SrOptions, progress: Progress | None
     affine = fine_affine(volume.affine, geometry)
     y = torch.from_numpy(np.ascontiguousarray(volume.data).copy())[None]
     measurement = Measurement(operator, y, noise, affine)
-    run = run_method("sr", measurement, options, progress)
+    run = run_method("sr", measurement, options, progress, parts=parts)
     result, bounds = mixed(run.result, measurement, options.strength)
     notes, doubts = unfamiliar(measurement, options)
     result = replace(result, notes={**result.notes, **notes}, warnings=(*result.warnings, *doubts))

@@ -13,6 +13,7 @@ from voxprior.jobs.files import Written
 from voxprior.jobs.scenes import slices_scene
 from voxprior.jobs.sidecar import sidecar
 from voxprior.jobs.simulate import compare
+from voxprior.jobs.snapshots import write_pictures
 from voxprior.jobs.sr import Restored, restore_slices
 from voxprior.jobs.sr_request import Frame, Prepared
 from voxprior.methods.result import Progress
@@ -34,6 +35,7 @@ def _restore(prepared: Prepared, frame: Frame, folder: Path, progress: Progress 
         names.append(frame.measured.name)
     restored = restore_slices(volume, frame.options, progress)
     image, made = write_series(request, folder, restored, volume, _description(restored, frame), restored.notes)
+    made += write_pictures(folder, restored.snapshots, restored.image.affine)
     noise = restored.noise, restored.noise_source
     certificate = slice_certificate(restored.geometry, volume, image, source, folder / SIDECAR, *noise)
     if frame.measured is not None:

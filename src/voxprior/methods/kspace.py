@@ -21,6 +21,7 @@ from voxprior.operators.fourier import Fourier
 from voxprior.priors.complex import ComplexDenoiser, Explained, explain
 from voxprior.priors.denoiser import SlicePrior
 from voxprior.priors.weights import Shelf
+from voxprior.priors.widening import widenings
 
 WEIGHTS = "head-kspace"
 MEAN_START, LAST_LEVEL = 4.0, 0.3
@@ -76,6 +77,7 @@ class Kspace:
                 "projection": "exact" if problem.hard else "proximal",
                 "expected_error_of_start": given.spread,
             },
+            widenings=widenings(weights.card, weights.sha256),
         )
 
 

@@ -136,7 +136,7 @@ class Blocks:
             values, vectors = self.kernel.real.new_empty(blocks, n), self.maps.new_empty(blocks, n, n)
             with _one_thread():
                 for part, matrix in self.matrices():
-                    values[part], vectors[part] = torch.linalg.eigh(matrix)
+                    values[part], vectors[part] = _eigh(matrix)
             self._eigen = values.clamp_min(0), vectors
         return self._eigen
 
@@ -169,6 +169,26 @@ class Blocks:
             return flat.reshape(d.shape)
         moved = whole.movedim(self.axis + 2, -1).shape
         return flat.reshape(moved).movedim(-1, self.axis + 2).reshape(d.shape)
+
+
+def _eigh(matrices: Tensor) -> tuple[Tensor, Tensor]:
+    """Eigenvalues and eigenvectors; by chance the quick algorithm fails in single precision, where most are zero.
+
+    It says so, or leaves a matrix of a batch without a number.
+    """
+    try:
+        values, vectors = torch.linalg.eigh(matrices)
+    except torch.linalg.LinAlgError:  # type: ignore[attr-defined]  # torch does not list it
+        return _eigh_in_double(matrices)
+    failed = ~torch.isfinite(values.sum(-1) + vectors.abs().sum((-2, -1)))
+    if failed.any():
+        values[failed], vectors[failed] = _eigh_in_double(matrices[failed])
+    return values, vectors
+
+
+def _eigh_in_double(matrices: Tensor) -> tuple[Tensor, Tensor]:
+    values, vectors = torch.linalg.eigh(matrices.to(torch.complex128))
+    return values.to(matrices.real.dtype), vectors.to(matrices.dtype)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from voxprior.errors import InputError
 from voxprior.operators.base import Composable, solve_normal
-from voxprior.operators.block_solve import Blocks, Plan, Sizes, choose
+from voxprior.operators.block_solve import LARGEST, Blocks, Plan, Sizes, choose
 
 TOLERANCE = {torch.complex64: 2e-6, torch.complex128: 1e-10}
 """Where the iterations stop: residual of the normal equations as a part of ``|A'y + lam d|``."""
@@ -89,6 +89,12 @@ class Fourier(Composable):
     def acceleration(self) -> float:
         """Number of k-space samples of the grid over the number of measured ones."""
         return self.mask.numel() / max(int(self.mask.sum()), 1)
+
+    @property
+    def entries(self) -> int:
+        """Most matrix entries that an exact proximal point keeps; 0 where there is a formula, or iterations alone."""
+        whole = self._sizes.blocks * (self._sizes.lines * self._sizes.sets) ** 2
+        return 0 if self.maps is None or len(self._changing) != 1 or whole > LARGEST else whole
 
     def planned(self, solves: int, weights: int | None = None, tolerance: float | None = None) -> Fourier:
         """The same operator, told how many proximal points will be asked for, with how many different ``lam``.

@@ -33,6 +33,23 @@ def null_std(operator: Separable, std: Tensor) -> Tensor:
     return torch.where(left > 32 * torch.finfo(std.dtype).eps * variance, left, 0.0).sqrt()
 
 
+def grain_std(operator: Separable, sigma: float, like: Tensor) -> Tensor:
+    """Standard deviation (*space) in the null space of white noise of the image that has std ``sigma`` in the data.
+
+    A fine image has noise of its own. Where A averages it away none of it is measured: of ``n`` of std ``s`` the data
+    hold ``s |a|`` for a row ``a`` of A, and the null space ``P n``. As ``like`` (*space).
+    """
+    row, kept = 1.0, {}
+    for axis, inverse in _inverses(operator).items():
+        matrix = operator.matrices[axis]
+        row *= float(np.sqrt(np.square(matrix).sum(1)).mean())
+        seen = inverse @ matrix
+        kept[axis] = np.diag(seen), np.square(seen).sum(1)
+    once, twice = (_product({axis: pair[k] for axis, pair in kept.items()}, like) for k in (0, 1))
+    left = (1 - 2 * once + twice).clamp_min(0)
+    return (sigma / row * left.sqrt()).expand(like.shape)
+
+
 def noise_std(operator: Separable, sigma: float, like: Tensor) -> Tensor:
     """Standard deviation (*space) of ``A^+ n`` for white noise n of std ``sigma`` in the data, as ``like`` (*space)."""
     gains = {axis: np.sqrt(np.square(inverse).sum(1)) for axis, inverse in _inverses(operator).items()}

@@ -20,7 +20,7 @@ from voxprior.priors.condition import interpolate
 from voxprior.priors.intensity import intensity_scale
 from voxprior.priors.portion import VOLUME_BYTES
 from voxprior.priors.tiles import Box, Tiles, tiled
-from voxprior.priors.volume import FEATURES, STEM, VolumePrior
+from voxprior.priors.volume import FEATURES, STEM, VolumePrior, VolumePriorConfig
 from voxprior.volume import SliceGeometry
 
 
@@ -120,7 +120,7 @@ class BoundVolume:
         world = None if self.frame.oblique else self.frame.world
         told = describe_axes(self.axes, self.axis, (voxel[0], voxel[1], voxel[2]), world, self.noise, degradation)
         self.vector = torch.from_numpy(told).to(self.m)
-        self.tiles = _tiles(prior, self.fine)
+        self.tiles = tiles_of(prior.config, self.fine)
         if memory is not None:
             self.tiles = self.tiles.at_most(memory * 2**20 // VOLUME_BYTES)
 
@@ -232,9 +232,8 @@ def _grid(
     return _Grid(m, interpolation_matrix(between, 3))
 
 
-def _tiles(prior: VolumePrior, fine: int) -> Tiles:
-    """The tiles of the prior's settings, in voxels: the first axis counts cells there."""
-    c = prior.config
+def tiles_of(c: VolumePriorConfig, fine: int) -> Tiles:
+    """The tiles of a prior's settings in voxels, ``fine`` of which are a cell: the first axis counts cells there."""
     multiple = [STEM[a] * math.prod(s[a] for s in c.strides) for a in range(3)]
     factor = (fine, 1, 1)
     size, overlap, step = (

@@ -19,16 +19,28 @@ def write_checkpoint(
     optimisers: Mapping[str, torch.optim.Optimizer],
     metadata: Mapping[str, str],
 ) -> None:
-    """Write everything to ``path``, atomically; the names of modules and optimisers begin the keys."""
+    """Write everything to ``path``, atomically; the names of modules and optimisers begin the keys.
+
+    Of several processes all call it, since each may hold a part, and the first writes.
+    """
     tensors: dict[str, Tensor] = {}
     for name, module in modules.items():
-        tensors |= {f"{name}.{k}": v.detach().cpu().contiguous() for k, v in module.state_dict().items()}
+        tensors |= {f"{name}.{k}": whole(v) for k, v in module.state_dict().items()}
     for name, optimiser in optimisers.items():
         for i, values in optimiser.state_dict()["state"].items():
-            tensors |= {f"{name}.{i}.{k}": torch.as_tensor(v).cpu().contiguous() for k, v in values.items()}
+            tensors |= {f"{name}.{i}.{k}": whole(torch.as_tensor(v)) for k, v in values.items()}
+    if torch.distributed.is_available() and torch.distributed.is_initialized() and torch.distributed.get_rank() != 0:
+        return
     temporary = path.with_name(path.name + ".part")
     save_file(tensors, temporary, dict(metadata))
     os.replace(temporary, path)
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """``tensor`` on the processor, gathered from all processes where each holds a part."""
+    gather = getattr(tensor, "full_tensor", None)
+    gathered: Tensor = tensor if gather is None else gather()
+    return gathered.detach().cpu().contiguous()
 
 
 def read_metadata(path: Path) -> dict[str, str]:

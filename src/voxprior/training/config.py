@@ -25,7 +25,8 @@ class FitConfig(BaseModel):
     ``data``: folder with manifest.csv, a download (:mod:`voxprior.training.sources`), packed ``.npz``, or (k-space) a
     folder of ``.h5`` files. ``output``: folder for checkpoints, logs and pictures.
     ``batch``: examples of one pass; a step has ``accumulate`` passes on each of the processes. ``devices`` of this
-    machine (auto: every GPU, or what torchrun started, or one CPU process), joined by ``strategy``.
+    machine (auto: every GPU, or what torchrun started, or one CPU process), joined by ``strategy``: ``ddp`` copies the
+    network to each, ``fsdp`` spreads it over them.
     ``rate``: AdamW rate, reached after ``warmup`` steps, held, and brought to zero over the last ``decay`` steps.
     ``noise_spread``: std of ln(sigma) about ``noise_centre`` times the data's own spread. ``ema``: decay of the weight
     average.
@@ -42,7 +43,7 @@ class FitConfig(BaseModel):
     batch: int = 8
     accumulate: int = Field(default=1, ge=1)
     devices: int | Literal["auto"] = "auto"
-    strategy: Literal["auto", "ddp"] = "auto"
+    strategy: Literal["auto", "ddp", "fsdp"] = "auto"
     rate: float = 1e-3
     warmup: int = 300
     decay: int = 8_000
@@ -60,13 +61,6 @@ class FitConfig(BaseModel):
     validate_every: int = 2000
     save_every: int = 500
     start: Path | None = None
-
-    @field_validator("strategy", mode="before")
-    @classmethod
-    def _replicated(cls, value: Any) -> Any:
-        if value == "fsdp":
-            raise ValueError("a prior fits every device whole and is not sharded; give ddp, or auto")
-        return value
 
     @field_validator("prior", mode="before")
     @classmethod

@@ -16,11 +16,12 @@ import torch
 from pydantic import ValidationError
 
 from voxprior.errors import InputError
-from voxprior.priors.kinds import make_prior
-from voxprior.training.checkpoint import read_checkpoint, read_metadata, write_checkpoint
+from voxprior.priors.kinds import Prior, make_prior
+from voxprior.training.checkpoint import read_checkpoint, read_metadata, whole, write_checkpoint
 from voxprior.training.config import FitConfig, read_config
 from voxprior.training.examples import Batch
 from voxprior.training.loss import denoising_loss, noise_levels
+from voxprior.training.sharding import set_up, sharding
 from voxprior.training.task import Task, make_task
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -43,7 +44,7 @@ class Run:
             begin = load_as(str(config.start), type(self.prior)).prior.state_dict()
             self.prior.load_state_dict(widened(begin, self.prior.state_dict()))
         self.average = deepcopy(self.prior).requires_grad_(False)
-        self.optimiser = torch.optim.AdamW(
+        self.optimiser: torch.optim.Optimizer = torch.optim.AdamW(
             self.prior.parameters(), lr=config.rate, weight_decay=config.weight_decay, betas=(0.9, 0.99)
         )
         self.step = 0
@@ -56,7 +57,7 @@ class Run:
         return c.rate * min(1.0, (self.step + 1) / max(1, c.warmup), max(left, 0.0))
 
     def save(self, path: Path) -> None:
-        """Write everything to ``path``, atomically."""
+        """Write everything to ``path``, atomically; every process calls it, and the first writes."""
         metadata = {"step": str(self.step), "seconds": str(self.seconds), "prior": self.config.prior.model_dump_json()}
         write_checkpoint(path, self._modules(), {"optimiser": self.optimiser}, metadata)
 
@@ -67,6 +68,13 @@ class Run:
             raise InputError(f"{path}: is of another network than the settings; give another output folder")
         read_checkpoint(path, self._modules(), {"optimiser": self.optimiser})
         self.step, self.seconds = int(metadata["step"]), float(metadata["seconds"])
+
+    def averaged(self) -> Prior:
+        """The prior of the average weights, on the processor; every process calls it."""
+        with torch.random.fork_rng(devices=[]):
+            prior = make_prior(self.config.prior)
+        prior.load_state_dict({name: whole(value) for name, value in self.average.state_dict().items()})
+        return prior
 
     def _is_of(self, text: str) -> bool:
         """Whether ``text`` says what the settings of the prior do; what it does not name had the default."""
@@ -112,16 +120,19 @@ def fit(config: FitConfig, minutes: float | None = None) -> Path:
 
     if config.threads:
         torch.set_num_threads(config.threads)
-    task = make_task(config)
+    processes, task = _processes(config), make_task(config)
     config.output.mkdir(parents=True, exist_ok=True)
     checkpoint = config.output / CHECKPOINT
     run = Run(config)
     if checkpoint.is_file():
         run.resume(checkpoint)
-    fabric = Fabric(accelerator=config.accelerator, precision=config.precision, **_processes(config))
+    fabric = Fabric(accelerator=config.accelerator, precision=config.precision, **processes)
     fabric.launch()
     run.average.to(fabric.device)
-    model, run.optimiser = fabric.setup(run.prior, run.optimiser)
+    if config.strategy == "fsdp":
+        model, run.optimiser = set_up(fabric, run.prior, run.average, run.optimiser)
+    else:
+        model, run.optimiser = fabric.setup(run.prior, run.optimiser)
     model.mark_forward_method("raw")
     stream = Stream(task, config.seed, config.batch, fabric.global_rank, fabric.world_size, config.accumulate)
     passes = range(run.step * config.accumulate, config.steps * config.accumulate)
@@ -131,13 +142,16 @@ def fit(config: FitConfig, minutes: float | None = None) -> Path:
         run.seconds = before + time.monotonic() - started
         over = _agreed(fabric, minutes is not None and time.monotonic() - started > 60 * minutes)
         final = over or run.step == config.steps
-        if fabric.is_global_zero and (run.step % config.save_every == 0 or final):
+        if run.step % config.save_every == 0 or final:
             run.save(checkpoint)
-            _log(config.output, {"step": run.step, "seconds": round(run.seconds, 1), "rate": run.rate(),
-                                 "loss": float(np.mean(last))})
+            if fabric.is_global_zero:
+                _log(config.output, {"step": run.step, "seconds": round(run.seconds, 1), "rate": run.rate(),
+                                     "loss": float(np.mean(last))})
             last = []
-        if fabric.is_global_zero and (run.step % config.validate_every == 0 or final):
-            _validate(run, task)
+        if run.step % config.validate_every == 0 or final:
+            average = run.averaged()
+            if fabric.is_global_zero:
+                _validate(run, average, task)
         if final:
             break
     return checkpoint
@@ -145,12 +159,20 @@ def fit(config: FitConfig, minutes: float | None = None) -> Path:
 
 def _processes(config: FitConfig) -> dict[str, Any]:
     """Devices, machines and strategy for Fabric; a run under torchrun has the processes that it started."""
+    several: Any = config.strategy
+    here, machines = config.devices, 1
     if "TORCHELASTIC_RUN_ID" in os.environ:
-        here, all_of_them = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
-        several = "ddp" if all_of_them > 1 and config.strategy == "auto" else config.strategy
-        return {"devices": here, "num_nodes": all_of_them // here, "strategy": several}
-    devices = 1 if config.devices == "auto" and config.accelerator == "cpu" else config.devices
-    return {"devices": devices, "strategy": config.strategy}
+        here, started = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
+        machines = started // here
+        several = "ddp" if started > 1 and several == "auto" else several
+    elif here == "auto" and config.accelerator == "cpu":
+        here = 1
+    if several == "fsdp":
+        count = max(1, torch.cuda.device_count()) if here == "auto" else here
+        if count * machines == 1:
+            raise InputError("strategy: fsdp spreads a prior over processes; start several by torchrun, or give ddp")
+        several = sharding()
+    return {"devices": here, "num_nodes": machines, "strategy": several}
 
 
 def _agreed(fabric: Any, over: bool) -> bool:
@@ -205,11 +227,10 @@ def _train_step(fabric: Any, model: Any, run: Run, batches: list[Batch], stream:
     return float(np.mean(errors))
 
 
-def _validate(run: Run, task: Task) -> None:
+def _validate(run: Run, average: Prior, task: Task) -> None:
     import matplotlib.image
 
     output = run.config.output
-    average = deepcopy(run.average).to("cpu").float()
     scores = task.validate(average)
     gains = {s.case: round(s.psnr - s.baseline, 3) for s in scores}
     _log(output, {"step": run.step, "seconds": round(run.seconds, 1), "gain": gains})

@@ -11,15 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Query, Request
 from fastapi import Path as PathParameter
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 import voxprior
 from voxprior.errors import InputError
-from voxprior.web.form import TAKES, forms, parse
+from voxprior.web.form import SEVERAL, TAKES, TOGETHER, forms, parse, require_number
 from voxprior.web.gate import App, Gate
 from voxprior.web.limits import Limits, Refused
 from voxprior.web.runner import Runner
@@ -31,6 +31,7 @@ PAGES = {
     "": ("page.html", "text/html; charset=utf-8"),
     "page.js": ("page.js", "text/javascript; charset=utf-8"),
     "viewer.js": ("viewer.js", "text/javascript; charset=utf-8"),
+    "scans.js": ("scans.js", "text/javascript; charset=utf-8"),
     "form.js": ("form.js", "text/javascript; charset=utf-8"),
     "page.css": ("page.css", "text/css; charset=utf-8"),
     "niivue.js": ("niivue.js", "text/javascript; charset=utf-8"),
@@ -44,6 +45,8 @@ BETWEEN = 0.25
 """Seconds between two events at least."""
 Id = Annotated[str, PathParameter(pattern="^[0-9a-f]{16}$")]
 Name = Annotated[str, PathParameter(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,80}$")]
+Number = Annotated[int, PathParameter(ge=1, le=TOGETHER)]
+Group = Annotated[int, Query(ge=1, le=10_000)]
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,8 @@ class JobRequest(BaseModel):
     job: str
     options: dict[str, bool | int | float | str | list[int] | None] = {}
     upload: str | None = None
+    scans: list[int] = Field(default=[], max_length=TOGETHER)
+    """Numbers of those in the upload, the first of which gives the grid; needed where there are several."""
 
 
 def create_app(settings: Settings) -> App:
@@ -138,21 +143,22 @@ def _add_uploads(app: FastAPI, uploads: Uploads) -> None:
         return {"id": uploads.open()}
 
     @app.put("/api/uploads/{id}/files")
-    async def take(id: Id, request: Request) -> dict[str, int]:
+    async def take(id: Id, request: Request, scan: Group = 1) -> dict[str, int]:
         claimed = request.headers.get("content-length")
-        return {"bytes": await uploads.take(id, int(claimed) if claimed else None, request.stream())}
+        return {"bytes": await uploads.take(id, scan, int(claimed) if claimed else None, request.stream())}
 
     @app.post("/api/uploads/{id}/finish")
     async def finish(id: Id) -> dict[str, Any]:
-        scan = await asyncio.to_thread(uploads.settle, id)
-        return {"kind": scan.kind, "files": scan.files}
+        scans = await asyncio.to_thread(uploads.settle, id)
+        told = [{"kind": scan.kind, "files": len(scan.paths), **scan.about} for scan in scans]
+        return {"kind": scans[0].kind, "files": sum(one["files"] for one in told), "scans": told}
 
     @app.post("/api/uploads/{id}/demo")
     async def demo(id: Id) -> dict[str, int]:
         async def head() -> AsyncIterator[bytes]:
             yield DEMO.read_bytes()
 
-        return {"bytes": await uploads.take(id, None, head())}
+        return {"bytes": await uploads.take(id, 1, None, head())}
 
     @app.delete("/api/uploads/{id}", status_code=204)
     async def remove(id: Id) -> None:
@@ -162,9 +168,9 @@ def _add_uploads(app: FastAPI, uploads: Uploads) -> None:
 def _add_jobs(app: FastAPI, runner: Runner) -> None:
     @app.post("/api/jobs", status_code=201)
     async def submit(asked: JobRequest) -> dict[str, Any]:
-        parse(asked.job, asked.options)
-        _require_scan(asked, runner.uploads)
-        return _shown(runner.submit(asked.job, asked.options, asked.upload), runner)
+        _, extra = parse(asked.job, asked.options)
+        require_number(extra, _count(asked, runner.uploads))
+        return _shown(runner.submit(asked.job, asked.options, asked.upload, asked.scans), runner)
 
     @app.get("/api/jobs")
     async def jobs() -> list[dict[str, Any]]:
@@ -197,7 +203,12 @@ def _add_results(app: FastAPI, runner: Runner) -> None:
 
     @app.get("/api/jobs/{id}/input.nii.gz")
     async def before(id: Id) -> Response:
-        return FileResponse(runner.before(id), media_type="application/octet-stream", filename="input.nii.gz")
+        return FileResponse(runner.before(id, 1), media_type="application/octet-stream", filename="input.nii.gz")
+
+    @app.get("/api/jobs/{id}/inputs/{number}")
+    async def input(id: Id, number: Number) -> Response:
+        name = f"input-{number}.nii.gz"
+        return FileResponse(runner.before(id, number), media_type="application/octet-stream", filename=name)
 
     @app.get("/api/jobs/{id}/all.zip")
     async def everything(id: Id) -> Response:
@@ -210,14 +221,21 @@ def _add_results(app: FastAPI, runner: Runner) -> None:
         )
 
 
-def _require_scan(asked: JobRequest, uploads: Uploads) -> None:
+def _count(asked: JobRequest, uploads: Uploads) -> int:
+    """How many scans are asked for; raises :class:`InputError` where the job does not start from them."""
     takes = TAKES[asked.job]
-    if not takes and asked.upload is not None:
+    if asked.upload is None:
+        if takes or asked.scans:
+            raise InputError(f"job {asked.job} needs a scan; drop one first")
+        return 0
+    if not takes:
         raise InputError(f"job {asked.job} starts from no scan; leave it out")
-    if takes and asked.upload is None:
-        raise InputError(f"job {asked.job} needs a scan; drop one first")
-    if asked.upload is not None and uploads.kind(asked.upload) not in takes:
+    chosen = uploads.choose(asked.upload, asked.scans)
+    if not all(scan.kind in takes for _, scan in chosen):
         raise InputError(f"job {asked.job} does not start from this kind of file; it takes {', '.join(takes)}")
+    if len(chosen) > 1 and asked.job != SEVERAL:
+        raise InputError(f"job {asked.job} takes one scan; choose one, or the job {SEVERAL} for several together")
+    return len(chosen)
 
 
 def _all(runner: Runner) -> list[dict[str, Any]]:
@@ -233,6 +251,7 @@ def _shown(job: Job, runner: Runner) -> dict[str, Any]:
         "state": job.state,
         "job": request["job"],
         "options": request["options"],
+        "scans": request["numbers"],
         "message": job.message,
         "progress": runner.progress if job.state == "running" else None,
         "outcome": job.outcome,

@@ -14,9 +14,11 @@ from voxprior import registry
 from voxprior.errors import InputError
 from voxprior.jobs.options import (
     CtOptions,
+    DicomOptions,
     EnhanceOptions,
     GenerateOptions,
     ReconOptions,
+    ScannerOptions,
     SharedOptions,
     SrOptions,
     require_method,
@@ -39,17 +41,28 @@ TAKES: Mapping[str, tuple[str, ...]] = {
     "generate": (),
 }
 """Kinds of scan that a job starts from."""
+SEVERAL, TOGETHER = "sr", 16
+"""The job that makes one volume of several scans, and of how many."""
+NUMBERS: Mapping[str, str] = {
+    "registration": "several",
+    **dict.fromkeys(("simulate", "factor", "frames", "mode", "strength"), "one"),
+}
+"""Options that go with one scan, or with several, alone."""
 FIRST = (
-    *("method", "mode", "spacing", "thickness", "gap", "axes", "degradation", "simulate", "factor", "views", "mask"),
-    *("shape", "samples"),
+    *("method", "mode", "spacing", "thickness", "gap", "axes", "degradation", "registration", "simulate", "factor"),
+    *("views", "mask", "shape", "samples"),
 )
 """Options that are shown at once; the others unfold."""
 TEXTS: Mapping[str, str] = {
     "axes": r"auto|[ijk]{1,3}",
+    "frames": r"all|[0-9]{1,6}(-[0-9]{1,6})?(,[0-9]{1,6}(-[0-9]{1,6})?){0,30}",
     "mask": r"[a-z0-9-]{1,40}(:[0-9.]{1,8}){1,4}",
-    "series": r"[0-9.]{1,64}",
 }
 """Patterns of the texts that may be given; none can name a file. A text without pattern or choices has no field."""
+
+
+def _of_scanner(name: str) -> str | None:
+    return ScannerOptions.model_fields[name].description
 
 
 class Asked(BaseModel):
@@ -58,34 +71,60 @@ class Asked(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     simulate: bool = Field(default=False, description="The scan is complete: degrade it first, restore, compare.")
-    series: str | None = Field(default=None, description="DICOM: number of the series, where there are several.")
 
 
-class AskedSr(Asked):
+class AskedUids(BaseModel):
+    """Of a job that gives DICOM for DICOM."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    uids: Literal["new", "content"] = Field(default="new", description=DicomOptions.model_fields["uids"].description)
+
+
+class AskedDicom(AskedUids):
+    """Of a job that makes DICOM of what was none, too."""
+
+    dicom: bool = Field(default=False, description="Give DICOM too, in a new study where no series is given.")
+
+
+class AskedImage(AskedUids, Asked):
+    """Of a job that starts from an image."""
+
+    frames: str | None = Field(default=None, description="Frames of a 4-D image, from 0: 2, 0,3, 0-4 or all.")
+
+
+class AskedSr(AskedImage):
     """Of ``sr``."""
 
     factor: float | None = Field(default=None, gt=1, le=64, description="Simulated slices are so many voxels apart.")
+    registration: bool = Field(
+        default=False,
+        description="Several scans: align the others to the first, rigidly, instead of trusting their headers.",
+    )
 
 
-class AskedCt(Asked):
-    """Of ``ct``."""
+class AskedRecon(AskedDicom, Asked):
+    """Of ``recon``."""
 
-    views: int | None = Field(default=None, ge=1, le=10_000, description="Simulated X-ray views.")
-    photons: float | None = Field(default=None, gt=0, description="Simulated photons a bin in air; none: no noise.")
+    phase: bool = Field(default=False, description="Give the phase too.")
 
 
-class AskedNothing(BaseModel):
-    """Of a job without a scan."""
+class AskedCt(AskedDicom, ScannerOptions, Asked):
+    """Of ``ct``; what is out of range is told before the job waits its turn."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    views: int | None = Field(default=None, ge=1, le=10_000, description=_of_scanner("views"))
+    range_deg: float | None = Field(default=None, gt=0, le=360, description=_of_scanner("range_deg"))
+    photons: float | None = Field(default=None, gt=0, description=_of_scanner("photons"))
+    source_mm: float | None = Field(default=None, gt=0, description=_of_scanner("source_mm"))
+    detector_mm: float | None = Field(default=None, gt=0, description=_of_scanner("detector_mm"))
 
 
 ASKED: Mapping[str, type[BaseModel]] = {
     "sr": AskedSr,
-    "recon": Asked,
+    "recon": AskedRecon,
     "ct": AskedCt,
-    "enhance": Asked,
-    "generate": AskedNothing,
+    "enhance": AskedImage,
+    "generate": AskedDicom,
 }
 
 
@@ -116,10 +155,19 @@ def parse(job: str, values: Mapping[str, Any]) -> tuple[SharedOptions, BaseModel
         options, extra = OPTIONS[job](**rest), ASKED[job](**asked)
     except ValidationError as error:
         first = error.errors()[0]
-        name = str(first["loc"][0]).replace("_", "-")
+        name = str(first["loc"][0]).replace("_", " ")
         raise InputError(f"{name}: {first['msg'][0].lower()}{first['msg'][1:]}") from None
     require_method(job, options)
     return options, extra
+
+
+def require_number(extra: BaseModel, scans: int) -> None:
+    """Raise :class:`InputError` where something else is asked for that does not go with so many scans."""
+    given = {name for name in extra.model_fields_set if getattr(extra, name) not in (None, False)}
+    if scans == 1 and "registration" in given:
+        raise InputError("registration needs several scans; choose two at least, or leave it out")
+    if scans > 1 and given & {name for name, number in NUMBERS.items() if number == "one"}:
+        raise InputError("several scans do not go with simulate, factor or frames; leave them out, or choose one scan")
 
 
 def _require_harmless(field: Mapping[str, Any], value: Any) -> None:
@@ -169,8 +217,9 @@ def _field(job: str, name: str, info: FieldInfo) -> dict[str, Any] | None:
         "optional": NoneType in kinds,
         "low": limits.get("ge", limits.get("gt")),
         "high": limits.get("le", limits.get("lt")),
-        "hint": (info.description or "").replace("`", ""),
+        "hint": (info.description or "").replace("`", "").replace("--", ""),
         "first": name in FIRST,
+        "scans": NUMBERS.get(name),
     }
 
 
@@ -180,6 +229,7 @@ def _choices(job: str, name: str, annotation: Any) -> list[str] | None:
         "weights": list(registry.weight_names()),
         "profile": ["box", "gaussian", "slr"],
         "axis": ["auto", "i", "j", "k"],
+        "beam": ["parallel", "fan-flat", "fan-arc"],
     }
     if name in named:
         return named[name]

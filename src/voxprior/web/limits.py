@@ -11,14 +11,16 @@ GIB = 1 << 30
 class Limits:
     """Bytes, counts and hours.
 
-    ``upload``: bytes of one scan as it is sent. ``unpacked``: bytes of an archive's members. ``members``: files of one
-    scan. ``stored``: bytes of all uploads together. ``free``: bytes that stay free on the disk. ``uploads``: scans kept
-    at once. ``waiting``: jobs in the queue. ``keep_hours``: until finished jobs and unused uploads are removed.
+    ``upload``: bytes of one upload as it is sent, be it one scan or several. ``unpacked``: bytes of the members of its
+    archives. ``members``: its files. ``scans``: that it may hold. ``stored``: bytes of all uploads together. ``free``:
+    bytes that stay free on the disk. ``uploads``: kept at once. ``waiting``: jobs in the queue. ``keep_hours``: until
+    finished jobs and unused uploads are removed.
     """
 
     upload: int = 4 * GIB
     unpacked: int = 8 * GIB
     members: int = 20_000
+    scans: int = 256
     stored: int = 32 * GIB
     free: int = GIB
     uploads: int = 512

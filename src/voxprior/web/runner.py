@@ -11,14 +11,14 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from voxprior.web.limits import Limits, Refused
 from voxprior.web.store import CANCELLED, DONE, ENDED, FAILED, RUNNING, WAITING, Job, Store
 from voxprior.web.uploads import Uploads
-from voxprior.web.worker import INPUT, OUTPUT, REQUEST, VIEW
+from voxprior.web.worker import INPUT, OUTPUT, REQUEST, VIEW, before_name
 
 WORKER = (sys.executable, "-m", "voxprior.web.worker")
 GRACE = 5.0
@@ -61,16 +61,16 @@ class Runner:
         if self._running is not None:
             self.store.finish(self._running, WAITING)
 
-    def submit(self, job: str, options: Mapping[str, Any], upload: str | None) -> Job:
-        """Queue a job on the settled ``upload``; raises :class:`Refused` when the queue is full."""
+    def submit(self, job: str, options: Mapping[str, Any], upload: str | None, numbers: Sequence[int] = ()) -> Job:
+        """Queue a job on scans of the settled ``upload``; raises :class:`Refused` when the queue is full."""
         if self.store.waiting() >= self.limits.waiting:
             raise Refused(429, f"{self.limits.waiting} jobs wait already; try again later")
         id = secrets.token_hex(8)
         folder = self.root / id
         folder.mkdir(mode=0o700)
         try:
-            scan = None if upload is None else self.uploads.link(upload, folder / INPUT)
-            request = {"job": job, "options": dict(options), "scan": scan.name if scan else None}
+            scans = [] if upload is None else self.uploads.link(upload, numbers, folder / INPUT)
+            request = {"job": job, "options": dict(options), "scans": scans, "numbers": list(numbers)}
             (folder / REQUEST).write_text(json.dumps(request), encoding="utf-8")
             added = self.store.add(id, request)
         except BaseException:
@@ -114,14 +114,12 @@ class Runner:
             raise Refused(404, "there is no such file")
         return self.root / id / OUTPUT / name
 
-    def before(self, id: str) -> Path:
-        """The measured volume of the job ``id``, to look at."""
-        from voxprior.web.worker import BEFORE
-
+    def before(self, id: str, number: int) -> Path:
+        """A measured volume of the job ``id``, from 1, to look at."""
         job = self.find(id)
-        if not job.outcome.get("before"):
-            raise Refused(404, "there is no measured image of this job")
-        return self.root / id / VIEW / BEFORE
+        if number > int(job.outcome.get("before", 0)):
+            raise Refused(404, "there is no such measured image of this job")
+        return self.root / id / VIEW / before_name(number)
 
     def tell(self) -> None:
         """Wake those who watch."""

@@ -7,127 +7,144 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from voxprior.web.archive import unpack
-from voxprior.web.kinds import ARCHIVE, DICOM, kind_of, suffix_of
 from voxprior.web.limits import Limits, Refused
+from voxprior.web.settling import Scan, settle
 
 ID = re.compile("[0-9a-f]{16}")
 
 
-@dataclass(frozen=True)
-class Scan:
-    """A scan that is complete: its kind, the name of its file (or ``dicom``, a folder) and how many files it has."""
+@dataclass
+class _Held:
+    """An upload: bytes of each group of files as they were sent and as they are stored, and the scans they are.
 
-    kind: str
-    name: str
-    files: int
+    ``files``: given numbers so far. ``busy``: requests that are at it. ``settled``: groups that became ``scans``.
+    """
+
+    touched: float
+    sent: dict[int, int] = field(default_factory=dict)
+    stored: dict[int, int] = field(default_factory=dict)
+    files: int = 0
+    busy: int = 0
+    settled: set[int] = field(default_factory=set)
+    scans: list[Scan] = field(default_factory=list)
 
 
 class Uploads:
-    """The folder ``root`` of uploads; one is a folder of numbered parts until it is settled."""
+    """The folder ``root`` of uploads; one has a folder of numbered parts for each group of files that came together."""
 
     def __init__(self, root: Path, limits: Limits) -> None:
         shutil.rmtree(root, ignore_errors=True)  # of an earlier server: jobs have links of their own
         root.mkdir(parents=True, mode=0o700)
         self.root, self.limits = root, limits
-        self._sizes: dict[str, int] = {}
-        self._parts: dict[str, int] = {}
-        self._scans: dict[str, Scan] = {}
-        self._busy: dict[str, int] = {}
-        self._touched: dict[str, float] = {}
+        self._held: dict[str, _Held] = {}
 
     def open(self) -> str:
         """A new upload; its id. Raises :class:`Refused` when there are too many, or the disk is full."""
-        if len(self._sizes) >= self.limits.uploads:
+        if len(self._held) >= self.limits.uploads:
             raise Refused(429, "too many scans are kept already; remove some, or wait")
         self._require_space(0)
         id = secrets.token_hex(8)
         (self.root / id).mkdir(mode=0o700)
-        self._sizes[id], self._parts[id], self._busy[id] = 0, 0, 0
-        self._touched[id] = time.monotonic()
+        self._held[id] = _Held(time.monotonic())
         return id
 
-    async def take(self, id: str, claimed: int | None, chunks: AsyncIterator[bytes]) -> int:
-        """Write a file of the upload as it comes in; return its bytes.
+    async def take(self, id: str, group: int, claimed: int | None, chunks: AsyncIterator[bytes]) -> int:
+        """Write a file of the upload as it comes in; return its bytes. The files of a ``group`` belong together.
 
         Raises :class:`Refused` as soon as it is, or claims to be, larger than allowed; nothing of it is kept then.
         """
-        self._require(id)
-        if id in self._scans:
-            raise Refused(409, "the scan is complete already; start another upload")
+        held = self._find(id)
+        if group in held.settled:
+            raise Refused(409, "the scan is complete already; give the next another number, or start another upload")
         self._require_space(claimed or 0)
         self._require_room(id, claimed or 0)
-        self._parts[id] += 1
-        if self._parts[id] > self.limits.members:
-            raise Refused(413, f"a scan of more than {self.limits.members} files is not taken; give a single series")
-        target = self.root / id / f"{self._parts[id]:06d}"
+        held.files += 1
+        if held.files > self.limits.members:
+            raise Refused(413, f"more than {self.limits.members} files at once are not taken; give fewer series")
+        target = self.root / id / str(group) / f"{held.files:06d}"
+        target.parent.mkdir(exist_ok=True)
         size = 0
-        self._busy[id] += 1
+        held.sent.setdefault(group, 0)
+        held.stored.setdefault(group, 0)
+        held.busy += 1
         try:
             with target.open("xb") as out:
                 async for chunk in chunks:
                     self._require_room(id, len(chunk))
                     out.write(chunk)
                     size += len(chunk)
-                    self._sizes[id] += len(chunk)
+                    held.sent[group] += len(chunk)
+                    held.stored[group] += len(chunk)
         except BaseException as error:  # also when the browser has gone in the middle
             target.unlink(missing_ok=True)
-            if id in self._sizes:
-                self._sizes[id] -= size
+            held.sent[group] -= size
+            held.stored[group] -= size
             if isinstance(error, OSError):
                 raise Refused(507, f"the scan cannot be stored ({error.strerror}); free some space") from None
             raise
         finally:
-            if id in self._busy:
-                self._busy[id] -= 1
-                self._touched[id] = time.monotonic()
+            held.busy -= 1
+            held.touched = time.monotonic()
         return size
 
-    def settle(self, id: str) -> Scan:
-        """The upload is complete: say what it is, and take an archive apart; raises :class:`Refused` for no scan."""
-        self._require(id)
-        if id in self._scans:
-            return self._scans[id]
-        if self._busy[id]:
+    def settle(self, id: str) -> list[Scan]:
+        """The files so far are complete: say which scans they are; raises :class:`Refused` for what is no scan.
+
+        What was refused is removed, and so is the upload if nothing else is in it. More may follow in other groups.
+        """
+        held = self._find(id)
+        if held.busy:
             raise Refused(409, "the scan is still coming in")
-        folder = self.root / id
-        self._busy[id] += 1  # so that nobody else settles or sweeps it meanwhile
-        try:
-            scan = _settled(folder, self.limits)
-        except BaseException:
+        fresh = sorted(group for group in held.sent if group not in held.settled)
+        if not fresh and not held.scans:
             self.remove(id)
-            raise
+            raise Refused(400, "nothing was sent; give a scan")
+        held.busy += 1  # so that nobody else settles or sweeps it meanwhile
+        try:
+            for group in fresh:
+                self._settle(id, held, group)
         finally:
-            if id in self._busy:
-                self._busy[id] -= 1
-        self._require(id)  # it may have been removed meanwhile
-        self._sizes[id] = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-        self._scans[id] = scan
-        self._touched[id] = time.monotonic()
-        return scan
+            held.busy -= 1
+        self._find(id)  # it may have been removed meanwhile
+        held.touched = time.monotonic()
+        return held.scans
 
-    def link(self, id: str, folder: Path) -> Scan:
-        """Put the settled scan ``id`` into the new ``folder`` of a job, without a copy where the disk allows it."""
-        self.kind(id)
-        self._touched[id] = time.monotonic()
-        shutil.copytree(self.root / id, folder, copy_function=_link)
-        return self._scans[id]
-
-    def kind(self, id: str) -> str:
-        """Of the settled scan ``id``."""
-        self._require(id)
-        if id not in self._scans:
+    def choose(self, id: str, numbers: Sequence[int]) -> list[tuple[int, Scan]]:
+        """The settled scans of these ``numbers``, from 1; without numbers the only one."""
+        held = self._find(id)
+        if not held.scans:
             raise Refused(409, "the scan is not complete; finish its upload first")
-        return self._scans[id].kind
+        if not numbers and len(held.scans) > 1:
+            raise Refused(400, f"the upload holds {len(held.scans)} scans; say which to use")
+        if len(set(numbers)) < len(numbers) or not all(1 <= n <= len(held.scans) for n in numbers):
+            raise Refused(400, f"scans have numbers from 1 to {len(held.scans)}; name each once")
+        return [(n, held.scans[n - 1]) for n in numbers or [1]]
+
+    def link(self, id: str, numbers: Sequence[int], folder: Path) -> list[str]:
+        """Put these scans into the new ``folder`` of a job, without a copy where the disk allows it; their names."""
+        chosen = self.choose(id, numbers)
+        self._held[id].touched = time.monotonic()
+        folder.mkdir(mode=0o700)
+        names = []
+        for number, scan in chosen:
+            end = "" if len(chosen) == 1 else f"-{number}"
+            names.append(f"scan{end}{scan.suffix}" if scan.suffix else f"dicom{end}")
+            target = folder / names[-1]
+            if scan.suffix:
+                _link(scan.paths[0], target)
+                continue
+            target.mkdir()
+            for path in scan.paths:
+                _link(path, target / path.name)
+        return names
 
     def remove(self, id: str) -> None:
         """Forget the upload and its files."""
-        for table in (self._sizes, self._parts, self._scans, self._busy, self._touched):
-            table.pop(id, None)
+        self._held.pop(id, None)
         if ID.fullmatch(id):
             shutil.rmtree(self.root / id, ignore_errors=True)
 
@@ -135,18 +152,45 @@ class Uploads:
         """Remove uploads that nobody has touched for as long as they are kept."""
         oldest = time.monotonic() - self.limits.keep_hours * 3600
         # scans are settled in other threads, which may forget one meanwhile
-        for id in [id for id, when in list(self._touched.items()) if when < oldest and not self._busy.get(id)]:
+        for id in [id for id, held in list(self._held.items()) if held.touched < oldest and not held.busy]:
             self.remove(id)
 
-    def _require(self, id: str) -> None:
-        if id not in self._sizes:
+    def _settle(self, id: str, held: _Held, group: int) -> None:
+        folder = self.root / id / str(group)
+        before = sum(held.stored[other] for other in held.settled)
+        files = sum(len(scan.paths) for scan in held.scans)
+        limits = self.limits
+        left = replace(
+            limits,
+            unpacked=limits.unpacked - before,
+            members=limits.members - files,
+            scans=limits.scans - len(held.scans),
+        )
+        try:
+            scans = settle(folder, left)
+        except BaseException as error:
+            if isinstance(error, FileNotFoundError):
+                self._find(id)  # it may have been removed meanwhile
+            shutil.rmtree(folder, ignore_errors=True)
+            del held.sent[group], held.stored[group]
+            if not held.sent:
+                self.remove(id)
+            raise
+        held.stored[group] = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        held.settled.add(group)
+        held.scans += scans
+
+    def _find(self, id: str) -> _Held:
+        held = self._held.get(id)
+        if held is None:
             raise Refused(404, "there is no such upload (any more); give the scan again")
+        return held
 
     def _require_room(self, id: str, more: int) -> None:
-        self._require(id)
-        if self._sizes[id] + more > self.limits.upload:
-            raise Refused(413, f"the scan is larger than {self.limits.upload >> 20} MiB; crop it, or use the command")
-        if sum(self._sizes.values()) + more > self.limits.stored:
+        if sum(self._find(id).sent.values()) + more > self.limits.upload:
+            most = f"{self.limits.upload >> 20} MiB"
+            raise Refused(413, f"scans of more than {most} together are not taken; crop them, or use the command")
+        if sum(sum(held.stored.values()) for held in list(self._held.values())) + more > self.limits.stored:
             raise Refused(507, "too much is stored already; remove scans or results, or wait")
 
     def _require_space(self, more: int) -> None:
@@ -154,52 +198,7 @@ class Uploads:
             raise Refused(507, "the disk is nearly full; remove scans or results")
 
 
-def _settled(folder: Path, limits: Limits) -> Scan:
-    parts = sorted(folder.iterdir())
-    if not parts:
-        raise Refused(400, "nothing was sent; give a scan")
-    suffix = suffix_of(parts[0])
-    if len(parts) > 1:
-        return _series(folder, parts)
-    if suffix is None:
-        raise Refused(415, "not a scan: give NIfTI, MGZ, DICOM (files, folder or zip), or k-space (h5, npz, mat)")
-    kind = kind_of(suffix)
-    if kind == ARCHIVE:
-        inner = folder / "unpacked"
-        inner.mkdir()
-        unpack(parts[0], inner, limits)
-        parts[0].unlink()
-        scan = _series(folder, sorted(inner.iterdir()))
-        shutil.rmtree(inner)
-        return scan
-    if kind == DICOM:
-        return _series(folder, parts)
-    parts[0].rename(folder / f"scan{suffix}")
-    return Scan(kind, f"scan{suffix}", 1)
-
-
-def _series(folder: Path, parts: list[Path]) -> Scan:
-    """DICOM files among ``parts`` go into ``folder/dicom``; a lone other scan is taken for what it is."""
-    found = {path: suffix_of(path) for path in parts}
-    slices = [path for path, suffix in found.items() if suffix == ".dcm"]
-    others = [path for path, suffix in found.items() if suffix is not None and kind_of(suffix) not in (DICOM, ARCHIVE)]
-    if not slices and len(others) == 1:
-        name = f"scan{found[others[0]]}"
-        others[0].rename(folder / name)
-        kept = Scan(kind_of(found[others[0]] or ""), name, 1)
-    elif slices:
-        (folder / "dicom").mkdir()
-        for number, path in enumerate(slices, 1):
-            path.rename(folder / "dicom" / f"{number:06d}.dcm")
-        kept = Scan(DICOM, "dicom", len(slices))
-    else:
-        raise Refused(415, "no DICOM series and no single scan among the files; give one scan at a time")
-    for path in parts:
-        path.unlink(missing_ok=True)
-    return kept
-
-
-def _link(source: str, target: str) -> None:
+def _link(source: Path, target: Path) -> None:
     try:
         os.link(source, target)
     except OSError:

@@ -12,19 +12,17 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from voxprior.errors import InputError
 
 if TYPE_CHECKING:
-    from voxprior.jobs.files import Written
-    from voxprior.volume import Volume
+    from voxprior.web.restoring import Done
 
 REQUEST, INPUT, OUTPUT, VIEW = "request.json", "input", "output", "view"
 """Names in the folder of a job."""
-TARGET, BEFORE, REPORT, SERIES = "restored.nii.gz", "input.nii.gz", "report.html", "restored-dicom.zip"
+BEFORE = "input.nii.gz"
 SHOWN = ("seconds", "residual", "network_calls", "peak_memory_bytes", "warnings", "notice")
 """Values of the sidecar that the page shows."""
 BETWEEN = 0.2
@@ -39,8 +37,9 @@ def main(folder: Path) -> int:
         os.chdir(folder)  # so that no output holds the name of a folder
         Path(OUTPUT).mkdir()
         Path(VIEW).mkdir()
-        written, before = restore(request, _progress(tell))
-        tell({"outcome": outcome(written, before)})
+        from voxprior.web.restoring import restore
+
+        tell({"outcome": outcome(restore(request, _progress(tell)))})
     except InputError as error:
         tell({"error": str(error)})
         return 2
@@ -53,120 +52,36 @@ def main(folder: Path) -> int:
     return 0
 
 
-def restore(request: dict[str, Any], progress: Callable[[int, int], None]) -> tuple[Written, Volume | None]:
-    """Run the job that ``request`` names; what was written, and the measured volume where there is one to look at."""
-    from voxprior.web.form import parse
+def outcome(done: Done) -> dict[str, Any]:
+    """What the page needs of a finished job: its files, and figures of its sidecar.
 
-    options, asked = parse(request["job"], request["options"])
-    source = Path(INPUT) / request["scan"] if request["scan"] else Path()
-    return _JOBS[request["job"]](source, options, asked, progress)
-
-
-def outcome(written: Written, before: Volume | None) -> dict[str, Any]:
-    """What the page needs of a finished job: its files, and figures of its sidecar."""
+    ``images``: one, or one a frame. ``before``: how many measured volumes there are to look at beside them.
+    """
     names = sorted(path.name for path in Path(OUTPUT).iterdir())
-    if before is not None:
+    if done.before:
         from voxprior.io.outputs import write_volume
         from voxprior.volume import Volume
 
-        write_volume(Path(VIEW) / BEFORE, Volume(before.data, before.affine, {}))
-    values = written.values
+        for number, volume in enumerate(done.before, 1):
+            write_volume(Path(VIEW) / before_name(number), Volume(volume.data, volume.affine, {}))
+    values = done.written[0].values
     comparison = values.get("comparison") or {}
+    certificate = values.get("certificate") or {}
+    images = [one.target.name for one in done.written]
     return {
         "files": names,
-        "image": written.target.name,
-        "before": before is not None,
+        "image": images[0],
+        "images": images,
+        "before": len(done.before),
         "figures": {key: values[key] for key in SHOWN if values.get(key) is not None},
+        "residuals": [one["residual"] for one in certificate.get("scans", ())],
         "comparison": comparison.get("methods", {}),
     }
 
 
-def _sr(source: Path, options: Any, asked: Any, progress: Any) -> tuple[Written, Volume]:
-    from voxprior.jobs.options import DicomOptions
-    from voxprior.jobs.sr_request import SrRequest, prepare
-
-    series = source.is_dir()
-    target = Path(OUTPUT) / ("series" if series else TARGET)
-    dicom = DicomOptions(dicom=series, series=asked.series)
-    request = SrRequest(source, target, options, asked.simulate, True, _report(), factor=asked.factor, dicom=dicom)
-    prepared = prepare(request)
-    (frame,) = prepared.frames
-    from voxprior.jobs.sr_files import run
-
-    (written,) = run(prepared, progress)
-    return _handed_over(written, target) if series else written, frame.volume
-
-
-def _enhance(source: Path, options: Any, asked: Any, progress: Any) -> tuple[Written, Volume]:
-    from voxprior.jobs.enhance_request import EnhanceRequest, prepare
-    from voxprior.jobs.options import DicomOptions
-
-    series = source.is_dir()
-    target = Path(OUTPUT) / ("series" if series else TARGET)
-    dicom = DicomOptions(dicom=series, series=asked.series)
-    prepared = prepare(EnhanceRequest(source, target, options, asked.simulate, True, _report(), dicom=dicom))
-    (frame,) = prepared.frames
-    from voxprior.jobs.enhance_files import run
-
-    (written,) = run(prepared, progress)
-    return _handed_over(written, target) if series else written, frame.volume
-
-
-def _handed_over(written: Written, series: Path) -> Written:
-    """A derived DICOM series as a zip, with a NIfTI for the viewer."""
-    from voxprior.web.series import hand_over
-
-    hand_over(series, Path(OUTPUT) / TARGET, Path(OUTPUT) / SERIES)
-    return replace(written, target=Path(OUTPUT) / TARGET)
-
-
-def _recon(source: Path, options: Any, asked: Any, progress: Any) -> tuple[Written, Volume | None]:
-    from voxprior.jobs.options import DicomOptions
-    from voxprior.jobs.recon_request import ReconRequest, prepare
-
-    dicom = DicomOptions(series=asked.series)
-    target = Path(OUTPUT) / TARGET
-    prepared = prepare(ReconRequest(source, target, options, asked.simulate, True, _report(), dicom=dicom))
-    from voxprior.jobs.recon_files import run
-
-    (written,) = run(prepared, progress)
-    return written, None
-
-
-def _ct(source: Path, options: Any, asked: Any, progress: Any) -> tuple[Written, Volume | None]:
-    from voxprior.jobs.ct_request import CtRequest, prepare
-    from voxprior.jobs.options import DicomOptions
-
-    dicom = DicomOptions(series=asked.series)
-    given = source, Path(OUTPUT) / TARGET, options, asked.simulate, True, _report()
-    prepared = prepare(CtRequest(*given, views=asked.views, photons=asked.photons, dicom=dicom))
-    from voxprior.jobs.ct_files import run
-
-    (written,) = run(prepared, progress)
-    return written, None if prepared.simulation is None else prepared.simulation.truth
-
-
-def _generate(source: Path, options: Any, asked: Any, progress: Any) -> tuple[Written, None]:
-    from voxprior.jobs.generate_request import GenerateRequest, prepare
-
-    prepared = prepare(GenerateRequest(source, Path(OUTPUT) / TARGET, options, force=True))
-    from voxprior.jobs.generate import run
-
-    (written,) = run(prepared, progress)
-    return written, None
-
-
-_JOBS: dict[str, Callable[[Path, Any, Any, Any], tuple[Any, Any]]] = {
-    "sr": _sr,
-    "recon": _recon,
-    "ct": _ct,
-    "enhance": _enhance,
-    "generate": _generate,
-}
-
-
-def _report() -> Path:
-    return Path(OUTPUT) / REPORT
+def before_name(number: int) -> str:
+    """Of a measured volume to look at, from 1."""
+    return BEFORE if number == 1 else f"input-{number}.nii.gz"
 
 
 def _teller() -> Callable[[dict[str, Any]], None]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pydicom import dcmread
+from pydicom import Dataset, dcmread
+from pydicom.encaps import encapsulate
+from pydicom.uid import JPEGLosslessSV1, RLELossless
 
-from dicoms import SECRETS, thick
+import lossless_jpeg
+from dicoms import MR, SECRETS, thick
 from voxprior.errors import InputError
 from voxprior.io.dicom import inbox as inbox_module
 from voxprior.io.dicom import read_dicom
@@ -128,6 +132,47 @@ def test_echo_and_store(node: tuple[Inbox, Peer], tmp_path: Path) -> None:
         threading.Event().wait(0.05)
     assert folder is not None
     assert (read_dicom(folder).data == series.values()).all()
+
+
+def _packed(folder: Path) -> list[Dataset]:
+    """A series of lossless JPEG."""
+    found = []
+    for path in thick().write(folder):
+        ds = dcmread(path)
+        ds.PixelData = encapsulate([lossless_jpeg.encode(ds.pixel_array, 16)])
+        ds["PixelData"].VR = "OB"
+        ds.file_meta.TransferSyntaxUID = JPEGLosslessSV1
+        found.append(ds)
+    return found
+
+
+def test_compressed_images_are_taken(node: tuple[Inbox, Peer], tmp_path: Path) -> None:
+    """An archive that keeps its images as lossless JPEG sends them as they are."""
+    from pynetdicom import AE
+
+    inbox, peer = node
+    (tmp_path / "inbox").mkdir()
+    ae = AE(ae_title="ANYONE")
+    ae.add_requested_context(MR, JPEGLosslessSV1)
+    association = ae.associate(peer.host, peer.port, ae_title=peer.title)
+    assert [association.send_c_store(ds).Status for ds in _packed(tmp_path / "in")] == [0] * 6
+    association.release()
+    assert (read_dicom(_wait(inbox.take)).data == thick().values()).all()
+
+
+def test_without_codecs_compressed_images_are_not_promised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guards the sender, which unpacks when it is told that packed images are not taken."""
+    from pynetdicom import AE
+
+    monkeypatch.setitem(sys.modules, "imagecodecs", None)
+    with listening(Peer("VOXPRIOR", "127.0.0.1", 0), Inbox(tmp_path, 1.0)) as port:
+        ae = AE(ae_title="ANYONE")
+        for syntax in (JPEGLosslessSV1, RLELossless):
+            ae.add_requested_context(MR, syntax)
+        association = ae.associate("127.0.0.1", port, ae_title="VOXPRIOR")
+        accepted = [context.transfer_syntax[0] for context in association.accepted_contexts]
+        association.release()
+    assert accepted == [RLELossless]
 
 
 def test_strangers_and_wrong_addresses_are_refused(

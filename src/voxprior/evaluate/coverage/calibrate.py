@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 from collections import defaultdict
@@ -17,7 +18,16 @@ from voxprior.evaluate.calibration import LEVELS
 from voxprior.evaluate.contender import Contender
 from voxprior.evaluate.coverage.conformal import Scores, left_out, pooled_quantile, std_factor
 from voxprior.evaluate.coverage.measure import card_of, degrade, find, options_of, rms, scores
-from voxprior.evaluate.coverage.protocols import DRAWN_EDGE, EDGE, PROTOCOL, Case, calibrate_cases, contenders, runs_on
+from voxprior.evaluate.coverage.protocols import (
+    DRAWN_EDGE,
+    EDGE,
+    PROTOCOL,
+    RECON,
+    Case,
+    calibrate_cases,
+    contenders,
+    runs_on,
+)
 from voxprior.evaluate.markdown import unique
 from voxprior.priors.weights import read_card
 from voxprior.priors.widening import KEY
@@ -29,11 +39,19 @@ QUANTILES = 4000
 
 
 class Seen(NamedTuple):
-    """What a block of one subject says of a kind of spread: scores by level, and rms of error and std."""
+    """What blocks of one subject say of a kind of spread: scores by level, and rms of error and std."""
 
     scores: Mapping[float, Scores]
     sizes: tuple[float, float]
     samples: int | None
+
+    def beside(self, other: Seen | None) -> Seen:
+        """Of both; each block counts as one."""
+        if other is None:
+            return self
+        scores = {level: np.concatenate([other.scores[level], own]) for level, own in self.scores.items()}
+        sizes = math.hypot(self.sizes[0], other.sizes[0]), math.hypot(self.sizes[1], other.sizes[1])
+        return Seen(scores, sizes, self.samples)
 
 
 Table = dict[str, dict[float, dict[str, Seen]]]
@@ -82,8 +100,9 @@ def collect(
                 (rms(found.error), rms(found.seen(found.spread.invented))),
                 found.spread.samples,
             )
-            # millimetres divided by millimetres: 8 is not always 8.0 to the last digit
-            table[found.spread.kind][round(found.spread.ratio, RATIO_DIGITS)][case.subject] = seen
+            # Millimetres divided by millimetres: 8 is not always 8.0 to the last digit.
+            here = table[found.spread.kind][round(found.spread.ratio, RATIO_DIGITS)]
+            here[case.subject] = seen.beside(here.get(case.subject))
             report(f"{case.name}  {contender.label}: {found.seconds:.1f} s, {found.error.size} voxels")
     return table
 
@@ -135,7 +154,9 @@ def write(weights: str, table: Table, cases: Sequence[Case]) -> None:
         "on": f"{subjects} subjects of the training scanners ({', '.join(modalities)}; {bare}), never fitted",
         "scanners": scanners,
         "modalities": modalities,
-        "blocks": f"middle of the head, {EDGE} voxels a side ({DRAWN_EDGE} where samples are drawn), no noise",
+        "blocks": f"middle of the head, {EDGE} voxels a side ({DRAWN_EDGE} where samples are drawn), no noise"
+        if all(case.job != RECON for case in cases)
+        else "one slice a subject, simulated coils and noise",
         "kinds": {**before, **{kind: factors(found) for kind, found in table.items()}},
     }
     temporary = target.with_name(target.name + ".part")

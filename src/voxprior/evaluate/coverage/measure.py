@@ -19,16 +19,21 @@ from voxprior.diffusion.noise import SeededNoise
 from voxprior.errors import InputError
 from voxprior.evaluate.calibration import LEVELS
 from voxprior.evaluate.contender import Contender, settings_of
-from voxprior.evaluate.coverage.protocols import PROTOCOL, Case
+from voxprior.evaluate.coverage.protocols import PROTOCOL, RECON, Case
 from voxprior.evaluate.enhance.measure import coarse
 from voxprior.evaluate.enhance.protocols import Case as InPlane
+from voxprior.evaluate.recon.acquire import acquire, undersample
+from voxprior.evaluate.recon.protocols import Case as Sampled
 from voxprior.evaluate.record import as_record
 from voxprior.evaluate.sr.degrade import Truth, thicken
 from voxprior.evaluate.sr.protocols import Case as Thickened
 from voxprior.evaluate.store import key_of
-from voxprior.jobs.intervals import Spread, nominal, spread_of
-from voxprior.methods.result import Result
+from voxprior.jobs.intervals import Spread, kspace_spread, nominal, spread_of
+from voxprior.jobs.withheld import withheld_scale
+from voxprior.methods.result import Method, Result
+from voxprior.metrics import data_range
 from voxprior.operators.base import Measurement
+from voxprior.operators.fourier import Fourier
 from voxprior.priors.weights import read_card
 from voxprior.priors.widening import Widening, widenings
 from voxprior.registry import weights_place
@@ -65,6 +70,10 @@ class Found:
 def degrade(data: Path, case: Case) -> Problem:
     """The block of ``case``; raises :class:`InputError` when its file is missing or another one."""
     own = case.degraded()
+    if isinstance(own, Sampled):
+        k = undersample(acquire(data, own), own)
+        assert k.truth is not None and k.object is not None
+        return Problem(k.measurement(), k.truth, k.object, float(data_range(k.truth)))
     if isinstance(own, InPlane):
         p = coarse(data, own, case.edge)
         return Problem(p.measurement, p.truth, p.foreground, p.range)
@@ -101,12 +110,22 @@ def find(case: Case, contender: Contender, problem: Problem) -> Found:
     result: Result = method(problem.measurement, options, SeededNoise(SEED))
     seconds = time.perf_counter() - begin
     told = replace(result, notes={**settings_of(options), **result.notes})
-    spread = spread_of(told, problem.measurement, case.job)
+    spread, inside = _spread(told, problem.measurement, case.job, method, options), problem.foreground
     if spread is None:
         raise InputError(f"{contender.label}: gives no spread, so there is no interval to measure")
-    inside = problem.foreground
-    error = np.abs(result.mean.numpy(force=True).astype(np.float64) - problem.truth)[inside]
+    shown = result.mean.abs() if result.mean.is_complex() else result.mean
+    error = np.abs(shown.numpy(force=True).astype(np.float64) - problem.truth)[inside]
     return Found(told, spread, error, inside, seconds)
+
+
+def _spread(result: Result, measurement: Measurement, job: str, method: Method, options: Any) -> Spread | None:
+    """As the job states it: of k-space from samples that are withheld from the mean mode."""
+    if job != RECON:
+        return spread_of(result, measurement, job)
+    mean = options.model_copy(update={"mode": "mean", "samples": 1})
+    scale = withheld_scale(result, measurement, lambda told: method(told, mean, SeededNoise(SEED)).mean)
+    assert isinstance(measurement.operator, Fourier)
+    return None if scale is None else kspace_spread(result, measurement.operator, scale)
 
 
 def key(case: Case, contender: Contender) -> str:

@@ -119,11 +119,11 @@ def recon_cases(data: Path) -> list[Case]:
     subjects.
     """
     rows = [row for row in read_manifest(data) if row["split"] == "test"]
-    heads = [row for row in rows if row["file"].startswith("test/") and _normal(row)]
+    heads = [row for row in rows if row["file"].startswith("test/") and normal_of(row)]
     if not heads:
         raise InputError(f"{data}: manifest.csv lists no test volume with two fine_axes; give another --data")
     return [
-        *(case for row in heads for case in _of_volume(row, SIMULATED, "slice", _normal(row), COILS, SAMPLINGS)),
+        *(case for row in heads for case in _of_volume(row, SIMULATED, "slice", normal_of(row), COILS, SAMPLINGS)),
         *(case for row in _kspace(rows, "multi-coil") for case in _of_kspace(row, REAL, "coils", (*SAMPLINGS, RADIAL))),
         *(case for row in _kspace(rows, "complex") for case in _of_kspace(row, PHASE, "complex", ONE_COIL)),
         *(case for row in sorted(heads, key=_pixels)[:STACK_SUBJECTS] for case in _stacks(row, STACK, STACK_SLICES)),
@@ -155,7 +155,7 @@ def _of_volume(
 
 
 def _stacks(row: Row, group: str, slices: int) -> Iterator[Case]:
-    for case in _of_volume(row, group, "stack", _normal(row), 1, STACKED):
+    for case in _of_volume(row, group, "stack", normal_of(row), 1, STACKED):
         yield replace(case, slices=slices)
 
 
@@ -179,7 +179,7 @@ def _timed(heads: list[Row]) -> Case:
     row = min(heads, key=lambda r: abs(_pixels(r) - TIMED_MATRIX**2))
     return Case(
         row["subject"], row["file"], row["sha256"], TIMED, "slice", *Sampling("uniform", 8, 24),
-        direction=_normal(row), coils=TIMED_COILS, matrix=TIMED_MATRIX, repeats=TIMED_REPEATS,
+        direction=normal_of(row), coils=TIMED_COILS, matrix=TIMED_MATRIX, repeats=TIMED_REPEATS,
     )  # fmt: skip
 
 
@@ -189,7 +189,7 @@ def _pixels(row: Row) -> float:
     return float(np.prod(sizes) ** (2 / 3))
 
 
-def _normal(row: Row) -> str:
+def normal_of(row: Row) -> str:
     """The direction whose both others are fine, foot-head first; "" if there is none."""
     fine = set(fine_directions(row))
     return next((d for d in ("I-S", "L-R", "A-P") if len(fine - {d}) == 2), "")
@@ -207,9 +207,9 @@ def tune_cases(data: Path) -> list[Case]:
     For the weights of other tools; nothing of ours is chosen on them by the evaluation.
     """
     rows = [row for row in read_manifest(data) if row["split"] == "train" and row.get("role") == "tune"]
-    chosen = [row for row in rows if _normal(row)]
+    chosen = [row for row in rows if normal_of(row)]
     return [
-        *(case for row in chosen for case in _of_volume(row, TUNE, "slice", _normal(row), COILS, (*SAMPLINGS, RADIAL))),
-        *(case for row in chosen for case in _of_volume(row, TUNE, "slice", _normal(row), 1, ONE_COIL)),
+        *(c for row in chosen for c in _of_volume(row, TUNE, "slice", normal_of(row), COILS, (*SAMPLINGS, RADIAL))),
+        *(case for row in chosen for case in _of_volume(row, TUNE, "slice", normal_of(row), 1, ONE_COIL)),
         *(case for row in chosen for case in _stacks(row, TUNE, TUNE_SLICES)),
     ]

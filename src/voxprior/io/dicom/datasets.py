@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from voxprior.errors import InputError
 from voxprior.io.dicom.files import MAGIC, MAGIC_OFFSET
+from voxprior.io.dicom.packed import PACKED, RUN_LENGTH, unpack
 
 if TYPE_CHECKING:
     from pydicom.dataset import FileDataset
@@ -71,9 +72,13 @@ def read_pixels(dataset: FileDataset, name: str, frame: int | None) -> NDArray[A
 
     syntax = dataset.file_meta.get("TransferSyntaxUID")
     with told(name):
+        if syntax in PACKED:
+            return unpack(dataset, name, frame)
         try:
             return np.asarray(pixel_array(dataset, index=frame, raw=True))
         except (RuntimeError, NotImplementedError):
+            if syntax == RUN_LENGTH:  # known, so it is this frame that is wrong
+                raise
             kind = getattr(syntax, "name", "an unknown way")
             raise InputError(f"{name}: pixels packed as {kind} cannot be read; decompress them first") from None
 

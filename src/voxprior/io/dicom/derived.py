@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 NOTICE = "AI-restored, not for diagnosis"
+SYNTHETIC = "synthetic, no patient, not for diagnosis"
+"""What the series says that every viewer shows, and of images that nothing was measured for."""
 MAKER = "Voxprior"
 """Manufacturer of derived images."""
 FIRST_NUMBER, NEXT_MAP = 9000, 10_000
@@ -36,7 +38,7 @@ class Derivation:
 
     ``label``: what the series shows if not the restored image (``std``, ``invented``); ``number``: 0 of the image, and
     another for each map. ``thickness``: of the derived slices, mm; their distance by default. ``others``: further
-    series that it was made from.
+    series that it was made from. ``notice``: :data:`NOTICE` or :data:`SYNTHETIC`.
     """
 
     description: str
@@ -45,6 +47,7 @@ class Derivation:
     number: int = 0
     thickness: float | None = None
     others: tuple[Source, ...] = ()
+    notice: str = NOTICE
 
 
 def shared_header(
@@ -61,11 +64,13 @@ def shared_header(
     ds.SeriesNumber = FIRST_NUMBER + NEXT_MAP * derivation.number + int(template.get("SeriesNumber") or 0)
     described = str(template.get("SeriesDescription") or "")
     what = " ".join(word for word in (derivation.label, described) if word)
-    ds.SeriesDescription = f"{NOTICE}: {what}"[:MOST_LINE] if what else NOTICE
-    ds.DerivationDescription = f"{NOTICE}. {derivation.description}"[:MOST_TEXT]
-    ds.Manufacturer, ds.ManufacturerModelName = MAKER, origin.modality + " restoration"
+    notice = derivation.notice
+    ds.SeriesDescription = f"{notice}: {what}"[:MOST_LINE] if what else notice
+    ds.DerivationDescription = f"{notice}. {derivation.description}"[:MOST_TEXT]
+    made = "synthesis" if notice == SYNTHETIC else "restoration"
+    ds.Manufacturer, ds.ManufacturerModelName = MAKER, f"{origin.modality} {made}"
     ds.SoftwareVersions = metadata.version("voxprior")
-    ds.ContributingEquipmentSequence = _equipment(template, now)
+    ds.ContributingEquipmentSequence = [*_acquired(origin), _processed(notice, now)]
     date = now.strftime("%Y%m%d") if now else str(template.get("SeriesDate") or template.get("StudyDate") or "")
     time = now.strftime("%H%M%S") if now else str(template.get("SeriesTime") or template.get("StudyTime") or "")
     for event in ("Series", "Content"):
@@ -123,19 +128,26 @@ def _window(ds: Dataset, volume: Volume, origin: Source, derivation: Derivation)
         ds.VOILUTFunction = "LINEAR_EXACT"
 
 
-def _equipment(template: Dataset, now: dt.datetime | None) -> Sequence[Dataset]:
+def _acquired(origin: Source) -> Sequence[Dataset]:
+    """The scanner of the source; none where there is no series that names it."""
+    if not origin.images:
+        return []
+    acquired = scanner(origin.template)
+    acquired.PurposeOfReferenceCodeSequence = [coded("109101", "Acquisition Equipment")]
+    return [acquired]
+
+
+def _processed(notice: str, now: dt.datetime | None) -> Dataset:
     from pydicom.dataset import Dataset
 
-    acquired = scanner(template)
-    acquired.PurposeOfReferenceCodeSequence = [coded("109101", "Acquisition Equipment")]
     restored = Dataset()
     restored.Manufacturer, restored.ManufacturerModelName = MAKER, MAKER
     restored.SoftwareVersions = metadata.version("voxprior")
-    restored.ContributionDescription = NOTICE
+    restored.ContributionDescription = notice
     if now:
         restored.ContributionDateTime = now.strftime("%Y%m%d%H%M%S")
     restored.PurposeOfReferenceCodeSequence = [coded("109102", "Processing Equipment")]
-    return [acquired, restored]
+    return restored
 
 
 def coded(value: str, meaning: str) -> Dataset:

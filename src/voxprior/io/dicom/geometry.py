@@ -71,10 +71,11 @@ def place(position: Sequence[float], orientation: Sequence[float]) -> Place:
     return Place((p[0], p[1], p[2]), row, column)
 
 
-def stack(places: Sequence[Place], name: str) -> Stack:
+def stack(places: Sequence[Place], name: str, alone: float | None = None) -> Stack:
     """The stack that ``places`` make, in any order, several images a place allowed if all places have as many.
 
-    Raises :class:`InputError` for slices that are not parallel, tilted, missing, uneven, or unequal in number.
+    ``alone``: the distance, mm, that a single slice counts as, where one is enough. Raises :class:`InputError` for
+    slices that are not parallel, tilted, missing, uneven, or unequal in number.
     """
     _require_parallel(places, name)
     normal = places[0].normal
@@ -85,14 +86,22 @@ def stack(places: Sequence[Place], name: str) -> Stack:
             groups[-1].append(index)
         else:
             groups.append([index])
-    if len(groups) < 2:
+    if len(groups) < 2 and alone is None:
         raise InputError(f"{name}: all images show one slice; a series of at least two is needed")
     _require_equal_numbers(groups, heights, name)
     first = [g[0] for g in groups]
+    if alone is not None and len(groups) < 2:
+        return _stack(groups, places[0], alone, places[first[0]].position, ())
     spacing, warnings = _even([heights[i] for i in first], name)
     origin = _origin([places[i].position for i in first], normal, spacing, name)
+    return _stack(groups, places[0], spacing, origin, warnings)
+
+
+def _stack(
+    groups: Sequence[Sequence[int]], at: Place, spacing: float, origin: Vector, warnings: tuple[str, ...]
+) -> Stack:
     affine = np.eye(4)
-    for column, vector in enumerate((places[0].along_row, places[0].along_column, normal, origin)):
+    for column, vector in enumerate((at.along_row, at.along_column, at.normal, origin)):
         factor = spacing if column == 2 else 1.0
         affine[:3, column] = [-vector[0] * factor, -vector[1] * factor, vector[2] * factor]  # LPS to RAS
     return Stack(tuple(tuple(g) for g in groups), affine, spacing, warnings)

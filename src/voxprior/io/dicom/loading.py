@@ -14,12 +14,13 @@ from voxprior.errors import InputError
 from voxprior.io.dicom.datasets import read_dataset, read_pixels
 from voxprior.io.dicom.geometry import Stack, stack
 from voxprior.io.dicom.images import Image, images_of
+from voxprior.io.dicom.packed import is_lossy
 from voxprior.io.dicom.series import SeriesInfo
 from voxprior.io.nifti import frame_numbers
 from voxprior.volume import MAX_THICKNESS_RATIO, Volume
 
 if TYPE_CHECKING:
-    from pydicom.dataset import FileDataset
+    from pydicom.dataset import Dataset, FileDataset
 
 THICKNESS_TOLERANCE = 0.01
 STATED_TOLERANCE = 0.05
@@ -34,11 +35,11 @@ Pixels = NDArray[np.float32]
 class Source:
     """What a volume keeps of the series it came from: it holds patient data, and never shows them.
 
-    ``template``: the first image without its pixels. ``images``: a slice each, in the order of the volume's k.
-    ``digest``: SHA-256 over the files, whatever they are called. ``modality``: MR or CT.
+    ``template``: the first image without its pixels. ``images``: a slice each, in the order of the volume's k; none
+    where there was no series. ``digest``: SHA-256 over the files, whatever they are called. ``modality``: MR or CT.
     """
 
-    template: FileDataset
+    template: Dataset
     images: tuple[Image, ...]
     digest: str
     modality: str
@@ -47,8 +48,10 @@ class Source:
         return f"<{self.modality} series of {len(self.images)} images>"
 
 
-def load_series(found: SeriesInfo, frames: str | None, voxel_cap: int, name: str) -> list[Volume]:
-    """The volumes of a series whose files are open, whatever their voxels hold."""
+def load_series(
+    found: SeriesInfo, frames: str | None, voxel_cap: int, name: str, least: int = 2
+) -> list[Volume]:
+    """The volumes of a series of at least so many slices whose files are open, whatever their voxels hold."""
     if found.voxels > voxel_cap:
         raise InputError(f"{name}: {found.voxels} voxels in the series; at most {voxel_cap} are read, crop it")
     images: list[Image] = []
@@ -62,7 +65,8 @@ def load_series(found: SeriesInfo, frames: str | None, voxel_cap: int, name: str
             pixels.append(_values(dataset, image))
             digests[image.uid] = hashlib.sha256(content).hexdigest()
     _require_one_grid(images, name)
-    placed = stack([image.place for image in images], name)
+    alone = None if least > 1 else images[0].stated_distance or images[0].thickness or 1.0
+    placed = stack([image.place for image in images], name, alone)
     count = len(placed.groups[0])
     groups = [sorted(group, key=lambda i: images[i].order) for group in placed.groups]
     return [
@@ -83,6 +87,9 @@ def _volume(
     affine[:3, 0] *= images[0].spacing[1]
     affine[:3, 1] *= images[0].spacing[0]
     thickness, doubts = _thickness(images, placed.spacing)
+    template = _template(images[0])
+    if template.get("LossyImageCompression") == "01":
+        doubts.append("the images were once compressed with loss: part of their texture and noise is not the scanner's")
     files = hashlib.sha256("\n".join(sorted({digests[image.uid] for image in images})).encode()).hexdigest()
     header = {
         "format": "dicom",
@@ -93,7 +100,7 @@ def _volume(
         "frames": frame[1],
         "thickness": thickness,
         "warnings": (*placed.warnings, *doubts),
-        "dicom": Source(_template(images[0]), images, files, found.modality),
+        "dicom": Source(template, images, files, found.modality),
     }
     number = "" if found.number is None else f" {found.number}"
     data = np.stack([values for _, values in slices]).transpose(2, 1, 0)
@@ -115,6 +122,8 @@ def _template(image: Image) -> FileDataset:
     dataset = read_dataset(image.entry.content(), image.entry.name)
     for element in [e.tag for e in dataset if e.tag.is_private or e.tag.group >= PIXEL_GROUP]:
         del dataset[element]
+    if is_lossy(dataset, dataset.file_meta.get("TransferSyntaxUID")):
+        dataset.LossyImageCompression = "01"  # and so says every series derived from it
     return dataset
 
 

@@ -13,9 +13,10 @@ from typing import Any
 from voxprior.errors import InputError
 from voxprior.io.dicom.datasets import CLASSIC, ENHANCED, require_pydicom, told
 from voxprior.io.dicom.inbox import Inbox
+from voxprior.io.dicom.packed import PACKED, RUN_LENGTH, has_codecs
 
 UNCOMPRESSED = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2")
-"""Explicit and implicit little endian: who sends unpacks first, as every archive can."""
+"""Explicit and implicit little endian, which every archive can send."""
 ECHO = "1.2.840.10008.1.1"
 SUCCESS, NO_ROOM, NOT_UNDERSTOOD = 0x0000, 0xA700, 0xC000
 WARNINGS = (0xB000, 0xB006, 0xB007)
@@ -66,7 +67,7 @@ def listening(own: Peer, inbox: Inbox, callers: Sequence[str] = ()) -> Iterator[
     ae.maximum_associations = MOST_ASSOCIATIONS
     ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = TIMEOUT
     for uid in (*CLASSIC, *ENHANCED):
-        ae.add_supported_context(uid, list(UNCOMPRESSED))
+        ae.add_supported_context(uid, [*UNCOMPRESSED, RUN_LENGTH, *(PACKED if has_codecs() else ())])
     ae.add_supported_context(ECHO)
     ends = (netdicom.evt.EVT_RELEASED, netdicom.evt.EVT_ABORTED, netdicom.evt.EVT_CONN_CLOSE)
     handlers = [(netdicom.evt.EVT_C_STORE, _keep, [inbox]), *((event, _ended, [inbox]) for event in ends)]

@@ -41,11 +41,11 @@ def read_dicom_frames(
 
 
 def read_written(folder: Path) -> Volume:
-    """The series that this package wrote into ``folder``, whatever its voxels hold."""
+    """The series that this package wrote into ``folder``, whatever its voxels hold; a single slice is one, too."""
     require_pydicom()
     name = shown(folder)
     with entries(folder) as members:
-        return load_series(choose(series_in(members, name), None, name), None, DEFAULT_CAP, name)[0]
+        return load_series(choose(series_in(members, name), None, name), None, DEFAULT_CAP, name, least=1)[0]
 
 
 def read_matching(path: Path, digest: str, frame: int | None) -> Volume:

@@ -15,7 +15,7 @@ ROOT = "2.25."
 
 
 def series_uid(uids: Uids, *content: str, settings: Mapping[str, Any]) -> str:
-    """UID of a derived series: a new one, or a function of ``content`` (digests) and ``settings``."""
+    """UID of a series or a study: a new one, or a function of ``content`` (words) and ``settings``."""
     if uids == "new":
         return f"{ROOT}{uuid.uuid4().int}"
     return _hashed(*content, json.dumps(settings, sort_keys=True, default=str))

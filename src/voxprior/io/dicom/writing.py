@@ -1,4 +1,4 @@
-"""A volume becomes a derived series of MR or CT images, in the study and the space of the series it came from."""
+"""A volume becomes a derived series of MR or CT images, in the study and the space of the source it came from."""
 
 from __future__ import annotations
 
@@ -15,15 +15,13 @@ from voxprior.io.dicom.geometry import Vector, dot
 from voxprior.io.dicom.loading import Source
 from voxprior.io.dicom.quantise import decimal, quantise
 from voxprior.io.dicom.references import source_images
+from voxprior.io.dicom.slice_order import MOST_LEAN_MM, lean, right_handed
 from voxprior.io.dicom.uids import Uids, instance_uid, series_uid
 from voxprior.io.outputs import voxel_digest
 from voxprior.volume import Volume
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
-
-SHEAR = 1e-5
-"""Cosine between axes that an image object cannot express."""
 
 
 def source_of(volume: Volume) -> Source:
@@ -40,11 +38,12 @@ def write_dicom(
 ) -> list[Path]:
     """Write ``volume`` into the empty ``folder`` as a classic image a slice along k: 0001.dcm and so on.
 
-    ``source``: what :func:`read_dicom` gave, in the same space. Values are kept to range / 130000, whole numbers
-    exactly. Raises :class:`InputError` when ``source`` is not of DICOM, ValueError for a sheared affine.
+    ``source``: what :func:`read_dicom` gave, in the same space, or a volume with a new study. Slices are numbered along
+    their normal. Values are kept to range / 130000, whole numbers exactly. Raises :class:`InputError` when ``source``
+    is not of DICOM, ValueError for a sheared affine.
     """
     require_pydicom()
-    origin = source_of(source)
+    origin, volume = source_of(source), right_handed(volume)
     row, column, normal = _directions(volume)
     stored = quantise(volume.data)
     settings = {**derivation.settings, "map": derivation.label}
@@ -69,8 +68,8 @@ def write_dicom(
 def _directions(volume: Volume) -> tuple[Vector, Vector, Vector]:
     """Unit vectors of the array axes in DICOM's LPS."""
     unit = volume.affine[:3, :3] / np.array(volume.spacing)
-    if np.abs(unit.T @ unit - np.eye(3)).max() > SHEAR or np.linalg.det(unit) < 0:
-        raise ValueError("the axes are not those of a DICOM series: sheared or left-handed")
+    if lean(volume.affine, volume.data.shape) > MOST_LEAN_MM:
+        raise ValueError("the axes are not those of a DICOM series: sheared")
     lps = unit * np.array([[-1.0], [-1.0], [1.0]]) + 0.0
     row, column, normal = ((float(x), float(y), float(z)) for x, y, z in lps.T)
     return row, column, normal

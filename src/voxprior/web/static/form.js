@@ -22,11 +22,20 @@ export function set(name, value) {
   if (input.type === "checkbox") input.checked = value; else input.value = value;
 }
 
+// Options that go with one scan, or with several, alone are hidden from others, and not asked for.
+export function suit(job, scans) {
+  for (const field of job.fields) {
+    if (field.scans === null) continue;
+    document.getElementById(`option-${field.name}`).closest(".field").hidden = (field.scans === "one") === (scans > 1);
+  }
+}
+
 // What was filled in; what was left empty keeps the server's own default.
 export function values(job) {
   const found = {};
   for (const field of job.fields) {
     const input = document.getElementById(`option-${field.name}`);
+    if (input.closest(".field").hidden) continue;
     if (field.kind === "switch") {
       if (input.checked !== Boolean(field.default)) found[field.name] = input.checked;
     } else if (input.value.trim() !== "" && input.value !== field.default) {

@@ -1,13 +1,14 @@
 // The page: bring a scan, ask for a job, watch the queue, look at the result. Every text goes in as text, never as HTML.
 
-import { fillFields, fillJobs, jobLabel, set, values } from "/form.js";
+import { fillFields, fillJobs, jobLabel, set, suit, values } from "/form.js";
+import { Scans } from "/scans.js";
 import { Viewer } from "/viewer.js";
 
 const byId = (id) => document.getElementById(id);
 const STATES = { waiting: "waiting", running: "restoring", done: "done", failed: "failed", cancelled: "cancelled" };
 const FIGURES = { seconds: "time", residual: "residual |Ax - y| / |y|", network_calls: "network calls", peak_memory_bytes: "peak memory" };
-const SCAN_FILE = /\.(nii|nii\.gz|mgz|zip|h5|mrd|npz|npy|mat)$/i;
-const page = { jobs: [], upload: null, kind: null, queue: [], shown: null, awaited: null };
+const SEVERAL = "sr";  // the job that makes one volume of several scans
+const page = { jobs: [], queue: [], shown: null, awaited: null };
 const viewer = new Viewer(byId("before"), byId("after"), (text) => { byId("place").textContent = text; });
 
 async function ask(path, options = {}) {
@@ -25,93 +26,32 @@ const send = (path, body) => ask(path, {
 
 function problem(text) { byId("problem").textContent = text; }
 
-// --- the scan ---------------------------------------------------------------------------------------------------------
+const scans = new Scans({ ask, send }, problem, chosen);
 
-async function bring(files) {
-  const chosen = files.filter((file) => file.size > 0 && !file.name.startsWith("."));
-  if (!chosen.length) return;
-  const total = chosen.reduce((sum, file) => sum + file.size, 0);
-  await arrive(async (id) => {
-    let sent = 0;
-    for (const file of chosen) {
-      await put(`/api/uploads/${id}/files`, file, (part) => progress((sent + part) / total));
-      sent += file.size;
-    }
-  }, chosen.length === 1 ? "1 file" : `${chosen.length} files`);
-}
+// --- the job ----------------------------------------------------------------------------------------------------------
 
-async function arrive(fill, what) {
-  problem("");
-  byId("scan").textContent = `Sending ${what} ...`;
-  progress(0);
-  page.upload = page.kind = null;
-  ready();
-  let id = null;
-  try {
-    ({ id } = await send("/api/uploads"));
-    await fill(id);
-    const scan = await send(`/api/uploads/${id}/finish`);
-    page.upload = id;
-    page.kind = scan.kind;
-    const kinds = { image: "an image", kspace: "k-space or X-ray views", dicom: `a DICOM series of ${scan.files} files` };
-    byId("scan").textContent = `Ready: ${kinds[scan.kind] ?? scan.kind}.`;
-    const current = page.jobs.find((job) => job.name === byId("job").value);
-    if (!current.takes.includes(scan.kind)) choose(page.jobs.find((job) => job.takes.includes(scan.kind)).name);
-  } catch (error) {
-    byId("scan").textContent = "";
-    problem(error.message);
-    if (id) ask(`/api/uploads/${id}`, { method: "DELETE" }).catch(() => {});
+// Other scans are chosen: a job that does not start from them gives way to one that does.
+function chosen() {
+  const found = scans.chosen;
+  if (found.length && !fits(current(), found)) {
+    const next = page.jobs.find((job) => fits(job, found));
+    if (next) choose(next.name);
   }
-  byId("sending").hidden = true;
   ready();
 }
 
-function progress(part) {
-  byId("sending").hidden = false;
-  byId("sending").value = part;
-}
-
-// fetch does not tell how much was sent.
-function put(path, file, told) {
-  return new Promise((resolve, reject) => {
-    const request = new XMLHttpRequest();
-    request.open("PUT", path);
-    request.upload.onprogress = (event) => told(event.loaded);
-    request.onload = () => {
-      if (request.status < 300) { resolve(); return; }
-      let reason = `the server answered ${request.status}`;
-      try { reason = JSON.parse(request.responseText).error ?? reason; } catch { /* no reason given */ }
-      reject(new Error(reason));
-    };
-    request.onerror = () => reject(new Error("the scan was not taken: it may be too large, or the server has ended"));
-    request.send(file);
-  });
-}
-
-async function dropped(items) {
-  const entries = [...items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
-  const files = [];
-  const walk = async (entry) => {
-    if (entry.isFile) { files.push(await new Promise((done, fail) => entry.file(done, fail))); return; }
-    const reader = entry.createReader();
-    for (;;) {
-      const part = await new Promise((done, fail) => reader.readEntries(done, fail));
-      if (!part.length) return;
-      for (const child of part) await walk(child);
-    }
-  };
-  for (const entry of entries) await walk(entry);
-  return files;
+function fits(job, found) {
+  if (!job.takes.length) return true;
+  if (!found.length || (found.length > 1 && job.name !== SEVERAL)) return false;
+  return found.every((scan) => job.takes.includes(scan.kind));
 }
 
 async function demo() {
-  await arrive((id) => send(`/api/uploads/${id}/demo`), "the demo head");
+  await scans.demo();
   choose("sr");
   set("simulate", true);
   set("axis", "j");
 }
-
-// --- the job ----------------------------------------------------------------------------------------------------------
 
 const current = () => page.jobs.find((job) => job.name === byId("job").value);
 
@@ -124,8 +64,8 @@ function choose(name) {
 
 function ready() {
   const job = current();
-  const fits = job && (job.takes.length ? page.upload !== null && job.takes.includes(page.kind) : true);
-  byId("start").disabled = !fits;
+  byId("start").disabled = !fits(job, scans.chosen);
+  suit(job, scans.chosen.length);
 }
 
 async function start(event) {
@@ -134,7 +74,8 @@ async function start(event) {
   const job = current();
   byId("start").disabled = true;
   try {
-    const made = await send("/api/jobs", { job: job.name, options: values(job), upload: job.takes.length ? page.upload : null });
+    const from = job.takes.length ? { upload: scans.upload, scans: scans.chosen.map((scan) => scan.place) } : {};
+    const made = await send("/api/jobs", { job: job.name, options: values(job), ...from });
     page.awaited = made.id;
     byId("queue-title").scrollIntoView({ block: "nearest" });
   } catch (error) {
@@ -184,9 +125,10 @@ function drawRow(row, job, state) {
   row.className = `${job.state}${page.shown === job.id ? " shown" : ""}`;
   const title = document.createElement("span");
   title.className = "title";
-  title.textContent = `Scan ${job.number}: ${jobLabel(job.job)}, ${STATES[job.state] ?? job.state}`;
+  const together = job.scans?.length > 1 ? `, ${job.scans.length} scans together` : "";
+  title.textContent = `Job ${job.number}: ${jobLabel(job.job)}${together}, ${STATES[job.state] ?? job.state}`;
   const bar = document.createElement("progress");
-  bar.setAttribute("aria-label", `Progress of scan ${job.number}`);
+  bar.setAttribute("aria-label", `Progress of job ${job.number}`);
   bar.hidden = job.state !== "running";
   const left = document.createElement("span");
   left.className = "hint left";
@@ -196,7 +138,7 @@ function drawRow(row, job, state) {
   note.textContent = job.message;
   const acts = document.createElement("div");
   acts.className = "row";
-  const name = `scan ${job.number}`;
+  const name = `job ${job.number}`;
   if (job.state === "done") acts.append(button("Show", () => show(job), `Show ${name}`));
   if (job.state === "waiting" || job.state === "running") {
     acts.append(button("Cancel", () => send(`/api/jobs/${job.id}/cancel`), `Cancel ${name}`));
@@ -225,34 +167,52 @@ async function remove(job) {
 
 async function show(job) {
   const at = (name) => `/api/jobs/${job.id}/files/${name}`;
-  const { outcome } = job;
-  const named = (tag) => outcome.files.find((file) => file.startsWith(`restored_${tag}.nii`));
   page.shown = job.id;
   drawQueue();
   byId("no-result").hidden = true;
   byId("viewer").hidden = false;
-  byId("before-pane").hidden = !outcome.before;
-  byId("result-title").textContent = `Result: scan ${job.number}`;
+  byId("before-pane").hidden = !job.outcome.before;
+  byId("result-title").textContent = `Result: job ${job.number}`;
   drawFacts(job, at);
+  const sights = sightsOf(job);
+  byId("beside").replaceChildren(...sights.map((sight, k) => new Option(sight.name, k)));
+  for (const id of ["beside", "beside-label"]) byId(id).hidden = sights.length < 2;
+  byId("beside").onchange = () => look(job, sights[Number(byId("beside").value)], true);
+  await look(job, sights[0], false);
+}
+
+// What can be looked at: each scan beside the result, or each frame beside what was measured of it.
+function sightsOf(job) {
+  const { outcome } = job;
+  const images = outcome.images ?? [outcome.image];
+  const count = Math.max(images.length, Number(outcome.before));
+  return Array.from({ length: count }, (_, k) => ({
+    name: images.length > 1 ? `frame ${Number(/frame-(\d+)/.exec(images[k])?.[1] ?? k)}` : `scan ${job.scans?.[k] ?? k + 1}`,
+    before: outcome.before ? `/api/jobs/${job.id}/inputs/${k + 1}` : null,
+    image: images[Math.min(k, images.length - 1)],
+  }));
+}
+
+async function look(job, sight, stay) {
+  const at = (name) => `/api/jobs/${job.id}/files/${name}`;
+  const { files } = job.outcome;
+  const std = files.find((file) => file === sight.image.replace(/\.nii(\.gz)?$/, "_std.nii$1"));
   byId("viewer").dataset.ready = "";
-  const preview = outcome.files.find((file) => file.endsWith("_preview.png"));
+  byId("before-name").textContent = byId("beside").hidden ? "Input, as measured" : `Input: ${sight.name}`;
   byId("preview").hidden = true;
   try {
-    await viewer.show({
-      before: outcome.before ? `/api/jobs/${job.id}/input.nii.gz` : null,
-      output: at(outcome.image),
-      std: named("std") ? at(named("std")) : null,
-    });
-    byId("mix").min = outcome.before ? 0 : 1;
-    byId("mix").max = named("std") ? 2 : 1;
-    byId("mix").value = 1;
-    byId("stop-input").hidden = !outcome.before;
-    byId("stop-std").hidden = !named("std");
-    byId("mix").disabled = !outcome.before && !named("std");
+    await viewer.show({ before: sight.before, output: at(sight.image), std: std ? at(std) : null }, stay);
+    byId("mix").min = sight.before ? 0 : 1;
+    byId("mix").max = std ? 2 : 1;
+    if (!stay) byId("mix").value = 1;
+    byId("stop-input").hidden = !sight.before;
+    byId("stop-std").hidden = !std;
+    byId("mix").disabled = !sight.before && !std;
     mixed();
     viewer.plane(byId("view").value);
   } catch (error) {
     byId("place").textContent = `The viewer needs WebGL 2, which this browser does not give (${error.message}).`;
+    const preview = files.find((file) => file.endsWith("_preview.png"));
     if (preview) { byId("preview").src = at(preview); byId("preview").hidden = false; }
   }
   byId("viewer").dataset.ready = job.id;
@@ -268,8 +228,9 @@ function mixed() {
 }
 
 function drawFacts(job, at) {
-  const { figures, files, comparison } = job.outcome;
+  const { figures, files, comparison, residuals } = job.outcome;
   const lines = Object.entries(FIGURES).filter(([key]) => key in figures).map(([key, name]) => [name, figure(key, figures[key])]);
+  (residuals ?? []).forEach((one, k) => lines.push([`residual, scan ${job.scans?.[k] ?? k + 1}`, figure("residual", one)]));
   for (const [name, one] of Object.entries(comparison ?? {})) {
     if (typeof one.psnr === "number") lines.push([`PSNR, ${name}`, `${one.psnr.toFixed(2)} dB`]);
   }
@@ -303,28 +264,8 @@ function textual(tag, text) {
 // --- begin ------------------------------------------------------------------------------------------------------------
 
 function listen() {
-  const drop = byId("drop");
-  byId("choose-file").addEventListener("click", () => byId("file").click());
-  byId("choose-folder").addEventListener("click", () => byId("folder").click());
+  scans.listen();
   byId("choose-demo").addEventListener("click", demo);
-  for (const id of ["file", "folder"]) {
-    byId(id).addEventListener("change", async (event) => {
-      await bring([...event.target.files]);
-      event.target.value = "";
-    });
-  }
-  for (const target of [drop, document.body]) {
-    target.addEventListener("dragover", (event) => { event.preventDefault(); drop.classList.add("over"); });
-    target.addEventListener("dragleave", () => drop.classList.remove("over"));
-  }
-  document.body.addEventListener("drop", async (event) => {
-    event.preventDefault();
-    drop.classList.remove("over");
-    const { items, files } = event.dataTransfer;
-    const found = items?.length && items[0].webkitGetAsEntry ? await dropped(items) : [...files];
-    const lone = found.filter((file) => SCAN_FILE.test(file.name));
-    await bring(found.length > 1 && lone.length === 1 ? lone : found);
-  });
   byId("job").addEventListener("change", () => choose(byId("job").value));
   byId("form").addEventListener("submit", start);
   byId("mix").addEventListener("input", mixed);

@@ -6,6 +6,7 @@ const OPTIONS = {
   backColor: [0, 0, 0, 1], crosshairColor: [1, 0.75, 0.2, 0.8], crosshairWidth: 0.8, crosshairWidthUnit: "percent", show3Dcrosshair: false,
   isOrientCube: false, isColorbar: false, dragAndDropEnabled: false, loadingText: "", isRadiologicalConvention: true,
   multiplanarForceRender: false, multiplanarShowRender: 0, isRuler: false, isNearestInterpolation: true,
+  isSliceMM: true,  // millimetres of the patient: else crosshairs part where one scan is tilted against the other
 };
 const NAMES = ["input", "output", "uncertainty"];
 const KEYS = {
@@ -35,9 +36,10 @@ export class Viewer {
     this.sides[1].onLocationChange = (place) => this.told(place.string ?? "");
   }
 
-  // ``urls``: {before, output, std}, each or null.
-  async show(urls) {
+  // ``urls``: {before, output, std}, each or null. ``stay``: the crosshair stays where it is in the patient.
+  async show(urls, stay) {
     await this.start();
+    const place = stay && this.sides[1].frac2mm(this.sides[1].scene.crosshairPos);
     for (const side of this.sides) while (side.volumes.length) side.removeVolume(side.volumes[0]);
     if (urls.before) await this.sides[0].loadVolumes([{ url: urls.before, name: "input.nii.gz" }]);
     const layers = [{ url: urls.output, name: "output.nii.gz" }];
@@ -56,7 +58,12 @@ export class Viewer {
     }
     const spread = after.volumes[this.roles.indexOf("uncertainty")];
     if (spread) spread.cal_min = 0;
-    for (const side of this.sides) if (side.volumes.length) side.updateGLVolume();
+    for (const side of this.sides) {
+      if (!side.volumes.length) continue;
+      side.updateGLVolume();
+      if (place) side.scene.crosshairPos = side.mm2frac(place.slice(0, 3));
+      if (place) side.drawScene();
+    }
   }
 
   plane(name) {
