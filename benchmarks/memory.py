@@ -144,8 +144,8 @@ class Kind(NamedTuple):
 CALLS = ("voxel", "sample", "call", "beyond")
 KINDS = {
     "sr": Kind(
-        thick_slices, ((96, 96, 10, 5), (144, 128, 20, 5), (192, 160, 28, 5)), ((128, 144, 16, 6), (192, 192, 40, 4)),
-        CALLS,
+        thick_slices, ((96, 96, 10, 5), (144, 128, 20, 5), (224, 208, 24, 6), (192, 160, 28, 5)),
+        ((128, 144, 16, 6), (192, 192, 40, 4)), CALLS,
     ),
     "enhance": Kind(
         coarse_voxels, ((48, 48, 50), (72, 64, 100), (96, 80, 150)), ((64, 72, 96), (96, 96, 140)), CALLS
@@ -162,7 +162,7 @@ KINDS = {
         nothing, ((64, 64, 64), (112, 112, 112), (144, 128, 112)), ((96, 128, 96), (128, 160, 144)), CALLS
     ),
 }
-STACK = ("voxel", "sample", "datum", "solved", "call", "beyond")
+STACK = ("sample", "datum", "solved", "call", "beyond")
 """Those of k-space that is reconstructed as a stack."""
 STEPS = {"hfs-sde": 20, "ve-sde": 20, "vp-sde": 20, "mri-sr": 3, "tpdm": 2, "voxprior": 3}
 """As few as a method takes: they change the time, and not the memory."""
@@ -330,7 +330,7 @@ HEADS = "test/ds000011_sub-12_T1w.nii.gz", "test/niivue_stroke_FLAIR.nii.gz", "t
 REAL = (
     *((f"sr --simulate --mode {mode}", scan) for scan in HEADS for mode in ("mean", "one-step")),
     *(("enhance --simulate --mode mean", scan) for scan in HEADS),
-    ("recon --simulate --mask uniform:4:24 --steps 4", HEADS[1]),
+    ("recon --simulate --mask uniform:4:24 --steps 4", HEADS[0]),
     ("ct --simulate --steps 4", "ct/totalseg_abdomen_CT_3mm.nii.gz"),
 )
 """Command lines on real scans, whole, and where they lie in the folder of ``--data``."""

@@ -330,7 +330,8 @@ def test_the_error_is_measured_on_withheld_samples_and_the_interval_says_so() ->
     kspace = made.kspace * scans.lines(64, 3, 16)
     found = run(kspace, options, maps=made.maps)
     said = found.notes["interval"]
-    assert said["calibrated"] and said["kind"] == "recon mean" and said["std_of"] == "the error on withheld samples"
+    assert said["calibrated"] and said["kind"] == "recon coils mean"
+    assert said["std_of"] == "the error on withheld samples"
     assert found.calls == 6 and found.scale is not None
     low, high = found.interval
     assert np.abs((low + high) / 2 - np.abs(found.image)).max() < 1e-4 * np.abs(found.image).max()

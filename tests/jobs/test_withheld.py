@@ -106,7 +106,7 @@ def test_the_spread_is_made_as_large_as_the_error() -> None:
     size = float(std.square().mean().sqrt())
     for scale in (0.5, 2.0):
         spread = kspace_spread(result, operator, scale)
-        assert spread.kind == "recon mean" and spread.ratio == pytest.approx(4, rel=0.1)
+        assert spread.kind == "recon one-coil mean" and spread.ratio == pytest.approx(4, rel=0.1)
         assert float(spread.invented.square().mean().sqrt()) == pytest.approx(scale * size, rel=1e-5)
     assert torch.allclose(kspace_spread(result, operator, 0.5).invented, std / 2)
     wider = kspace_spread(result, operator, 2.0).invented.square() - std.square()
@@ -120,5 +120,5 @@ def test_of_samples_the_component_along_the_image_counts() -> None:
     result = Result(mean, torch.ones(SHAPE), samples, notes={"mode": "sample"})
     assert float(std_along(result).max()) == 0
     operator = Fourier(_mask("poisson", 4, 16))
-    assert kspace_spread(result, operator, 1.0).kind == "recon samples"
+    assert kspace_spread(result, operator, 1.0).kind == "recon one-coil samples"
     assert withheld_scale(Result(mean), Measurement(operator, operator.apply(mean[None])), lambda _: mean) is None

@@ -59,8 +59,15 @@ def test_dicom_comes_where_it_is_asked_for_or_given(go: Go, job: str, options: d
         assert sum(name.endswith(".dcm") and "/" not in name for name in archive.namelist()) == 6
     for path in (*Path("output").iterdir(), *Path("view").iterdir()):
         path.unlink()
-    thick().write(Path("input/dicom"))
+    thick("CT" if job == "ct" else "MR").write(Path("input/dicom"))
     assert {"restored-dicom.zip", "restored.nii.gz", "report.html"} <= set(go(job, "dicom", **options)["files"])
+
+
+def test_of_a_series_of_the_other_kind_an_image_comes(go: Go) -> None:
+    """Guards a CT that is taken for MR: the page has no switch to leave DICOM out, so the job has to."""
+    thick("CT", shape=(3, 20, 20)).write(Path("input/series"))
+    found = go("recon", "series", simulate=True, method="zero-filled", mask="uniform:2:8")
+    assert "restored.nii.gz" in found["files"] and "restored-dicom.zip" not in found["files"]
 
 
 def test_new_volumes_have_a_report_and_dicom(go: Go) -> None:

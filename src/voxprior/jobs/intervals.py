@@ -124,8 +124,9 @@ def kspace_spread(result: Result, operator: Fourier, scale: float) -> Spread | N
         return None
     even = math.sqrt(max(scale**2 - 1, 0)) * std.square().mean().sqrt()
     std, ratio = torch.hypot(std * min(scale, 1), even), float(round(operator.acceleration))
-    kind, samples = ("samples", count) if count > 1 else (result.notes.get("mode"), None)
-    return Spread(f"recon {kind}", ratio, std, None, samples, "the error on withheld samples")
+    mode, samples = ("samples", count) if count > 1 else (result.notes.get("mode"), None)
+    coils = "one-coil" if operator.maps is None or operator.data_shape[0] == 1 else "coils"
+    return Spread(f"recon {coils} {mode}", ratio, std, None, samples, "the error on withheld samples")
 
 
 def _grain(operator: Separable, y: Tensor, like: Tensor) -> Tensor:

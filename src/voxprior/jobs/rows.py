@@ -39,13 +39,20 @@ Key = tuple[str, str, str | None, str | None]
 """Job, method, mode, and ``volume`` for the 3-D network where the method has another by default."""
 _MB = 2**20
 _HEAD = Row(259 * _MB, voxel=15.9, sample=6.7, call=404, beyond=232, network=1.63, tile=FORWARD_BYTES)
-_CELLS = Row(317 * _MB, voxel=24.4, call=230, beyond=230, network=12.5, tile=VOLUME_BYTES)
+_CELLS = Row(317 * _MB, voxel=43.0, call=168, beyond=300, network=12.5, tile=VOLUME_BYTES)
 _FINE = Row(236 * _MB, voxel=26.2, sample=2.2, call=359, beyond=235, network=1.63, tile=FORWARD_BYTES)
-_VOXELS = Row(274 * _MB, voxel=44.5, sample=5.0, call=224, beyond=224, network=4.7, tile=VOLUME_BYTES)
-_SPLINE = Row(233 * _MB, voxel=29.0, once=900)
+_VOXELS = Row(274 * _MB, voxel=44.5, sample=5.0, call=224, network=4.7, tile=VOLUME_BYTES)
+_SPLINE = Row(236 * _MB, voxel=27.0, once=900)
 _COILS = Row(233 * _MB, voxel=51, held=17, solved=12.7, start=1.7e3)
 _WALK = Row(228 * _MB, voxel=154, held=159, solved=13.4, network=1.63, start=1.5e5, product=4e4)
-_RAYS = Row(236 * _MB, voxel=100, held=25)
+_DIFFUSED = Row(
+    278 * _MB, sample=20, solved=12.1, network=1.63, start=1.5e5, product=4e4, calls=(2, 0, 0)
+)
+_RAYS = Row(223 * _MB, voxel=104, held=47)
+_THORAX = Row(
+    233 * _MB, voxel=157, sample=21, held=29, call=256, beyond=256, network=1.63, start=1.5e6, product=1.3e5,
+    tile=GRADIENT_BYTES,
+)
 TABLE: dict[Key, Row] = {
     ("sr", "voxprior", "mean", None): _HEAD._replace(calls=(0, 0, 2)),
     ("sr", "voxprior", "sample", None): _HEAD._replace(calls=(1, 0, 2)),
@@ -63,7 +70,7 @@ TABLE: dict[Key, Row] = {
     ("enhance", "voxprior", "mean", "volume"): _VOXELS._replace(calls=(0, 0, 1)),
     ("enhance", "voxprior", "sample", "volume"): _VOXELS._replace(calls=(1, 0, 1)),
     ("enhance", "mri-sr", None, None): Row(
-        175 * _MB, voxel=55.3, sample=1.1, call=546, beyond=213, network=1.85, calls=(3, 0, 0), tile=FORWARD_BYTES
+        200 * _MB, voxel=40.0, sample=1.1, call=546, beyond=213, network=1.85, calls=(3, 0, 0), tile=FORWARD_BYTES
     ),
     ("enhance", "mri-sr", None, "volume"): _VOXELS._replace(calls=(1, 0, 0)),
     ("enhance", "nearest", None, None): _SPLINE,
@@ -73,23 +80,20 @@ TABLE: dict[Key, Row] = {
     ("recon", "voxprior", "mean", None): _WALK._replace(calls=(0, 1, 0)),
     ("recon", "voxprior", "sample", None): _WALK._replace(sample=8, calls=(1, 0, 1)),
     ("recon", "tpdm", None, None): Row(
-        300 * _MB, voxel=40, sample=16, datum=70, solved=12, call=685, beyond=685, network=4.7, product=8e4,
+        239 * _MB, voxel=64, sample=16, datum=244, solved=7.8, call=300, beyond=300, network=4.7, product=8e4,
         calls=(2, 0, 0), tile=GRADIENT_BYTES,
     ),
-    ("recon", "hfs-sde", None, None): _WALK._replace(sample=8, calls=(2, 0, 0)),
-    ("recon", "ve-sde", None, None): _WALK._replace(sample=8, calls=(2, 0, 0)),
-    ("recon", "vp-sde", None, None): _WALK._replace(sample=8, calls=(2, 0, 0)),
+    ("recon", "hfs-sde", None, None): _DIFFUSED,
+    ("recon", "ve-sde", None, None): _DIFFUSED,
+    ("recon", "vp-sde", None, None): _DIFFUSED,
     ("recon", "zero-filled", None, None): _COILS,
     ("recon", "sense", None, None): _COILS._replace(start=1.5e5),
     ("recon", "tv", None, None): _COILS._replace(start=4e5),
-    ("ct", "voxprior", "mean", None): _RAYS._replace(
-        voxel=148, call=277, beyond=277, network=1.63, start=1.5e6, product=1.3e5, calls=(0, 1, 0), tile=GRADIENT_BYTES
-    ),
-    ("ct", "voxprior", "sample", None): _RAYS._replace(
-        voxel=148, call=277, beyond=277, network=1.63, start=1.5e6, product=1.3e5, calls=(1, 1, 1), tile=GRADIENT_BYTES
-    ),
-    ("ct", "tpdm", None, None): _RAYS._replace(
-        voxel=66, sample=16, call=545, beyond=545, network=4.7, product=1e5, calls=(2, 0, 0), tile=GRADIENT_BYTES
+    ("ct", "voxprior", "mean", None): _THORAX._replace(calls=(0, 1, 0)),
+    ("ct", "voxprior", "sample", None): _THORAX._replace(calls=(1, 1, 1)),
+    ("ct", "tpdm", None, None): Row(
+        252 * _MB, voxel=66, sample=8, held=36, call=690, beyond=690, network=4.7, product=1e5, calls=(2, 0, 0),
+        tile=GRADIENT_BYTES,
     ),
     ("ct", "fbp", None, None): _RAYS._replace(start=5e4),
     ("ct", "cgls", None, None): _RAYS._replace(start=7.5e5),
@@ -98,7 +102,7 @@ TABLE: dict[Key, Row] = {
         219 * _MB, voxel=36.4, sample=1.0, call=418, beyond=378, network=1.63, calls=(1, 0, 0), tile=FORWARD_BYTES
     ),
     ("generate", "tpdm", None, None): Row(
-        361 * _MB, voxel=46.0, sample=3.0, call=290, beyond=290, network=1.63, calls=(2, 0, 0), tile=GRADIENT_BYTES
+        233 * _MB, voxel=61.5, sample=2.2, call=289, beyond=257, network=1.63, calls=(2, 0, 0), tile=GRADIENT_BYTES
     ),
 }
 """What each way takes; ``python benchmarks/memory.py`` measures these rows and prints them."""

@@ -83,7 +83,7 @@ def _enhance(source: Path, options: Any, asked: Any, progress: Any) -> Done:
 def _recon(source: Path, options: Any, asked: Any, progress: Any) -> Done:
     from voxprior.jobs.recon_request import ReconRequest, prepare
 
-    target, dicom = _place(source, asked)
+    target, dicom = _place(source if _of(source, "MR") else None, asked)
     given = source, target, options, asked.simulate, True, _report(), asked.phase
     prepared = prepare(ReconRequest(*given, dicom=dicom))
     from voxprior.jobs.recon_files import run
@@ -95,7 +95,7 @@ def _ct(source: Path, options: Any, asked: Any, progress: Any) -> Done:
     from voxprior.jobs.ct_request import CtRequest, prepare
     from voxprior.jobs.options import ScannerOptions
 
-    target, dicom = _place(source, asked)
+    target, dicom = _place(source if _of(source, "CT") else None, asked)
     scanner = asked.model_dump(include=set(ScannerOptions.model_fields))
     prepared = prepare(CtRequest(source, target, options, asked.simulate, True, _report(), **scanner, dicom=dicom))
     from voxprior.jobs.ct_files import run
@@ -121,6 +121,13 @@ _JOBS: dict[str, Callable[[Path, Any, Any, Any], Done]] = {
     "enhance": _enhance,
     "generate": _generate,
 }
+
+
+def _of(source: Path, modality: str) -> bool:
+    """Whether a folder of DICOM can be the source of a series of ``modality``; of what it cannot, an image comes."""
+    from voxprior.io.dicom import is_dicom, list_series
+
+    return is_dicom(source) and all(found.modality == modality for found in list_series(source))
 
 
 def _place(source: Path | None, asked: Any) -> tuple[Path, DicomOptions]:

@@ -43,6 +43,8 @@ SAMPLINGS = (
     *((12, mask, coils) for mask, coils in (("poisson:12:24", 8), ("poisson:12:16", 1))),
 )
 """Rounded acceleration, mask and coils of the k-space of a subject."""
+DRAWN_MASKS = ("uniform:2:24", "poisson:4:24", "poisson:12:24")
+"""Those at which samples are drawn from several coils, which takes longest."""
 REAL_SAMPLINGS = ((3, "uniform:4:24"), (8, "poisson:8:24"), (12, "poisson:12:24"))
 """The same of measured coil images and of measured complex images."""
 RECON = "recon"
@@ -153,8 +155,9 @@ def contenders() -> list[Contender]:
 
 def runs_on(contender: Contender, case: Case) -> bool:
     """What takes long runs on the small blocks, and the mean on those too, to stand beside it."""
-    if case.job == RECON:  # samples where they are cheap: of one coil
-        return contender.place == RECON or (contender.place == "recon drawn" and case.coils == 1)
+    if case.job == RECON:
+        drawn = contender.place == "recon drawn" and (case.coils == 1 or case.mask in DRAWN_MASKS)
+        return contender.place == RECON or drawn
     small = " drawn" if case.edge == DRAWN_EDGE else ""
     return contender.place == case.job + small
 
