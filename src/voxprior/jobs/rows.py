@@ -39,7 +39,7 @@ Key = tuple[str, str, str | None, str | None]
 """Job, method, mode, and ``volume`` for the 3-D network where the method has another by default."""
 _MB = 2**20
 _HEAD = Row(259 * _MB, voxel=15.9, sample=6.7, call=404, beyond=232, network=1.63, tile=FORWARD_BYTES)
-_CELLS = Row(317 * _MB, voxel=43.0, call=168, beyond=300, network=12.5, tile=VOLUME_BYTES)
+_CELLS = Row(317 * _MB, voxel=43.2, call=168, network=12.5, tile=VOLUME_BYTES)
 _FINE = Row(236 * _MB, voxel=26.2, sample=2.2, call=359, beyond=235, network=1.63, tile=FORWARD_BYTES)
 _VOXELS = Row(274 * _MB, voxel=44.5, sample=5.0, call=224, network=4.7, tile=VOLUME_BYTES)
 _SPLINE = Row(236 * _MB, voxel=27.0, once=900)
