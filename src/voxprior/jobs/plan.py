@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from voxprior import registry
-from voxprior.jobs.options import SharedOptions
+from voxprior.jobs.options import DEFAULT_METHOD, SharedOptions
 from voxprior.jobs.rows import TABLE, Row
+from voxprior.jobs.withheld import CHECKED
 from voxprior.operators.base import Compose, Measurement
 from voxprior.operators.block_solve import CHUNK
 from voxprior.operators.fourier import Fourier
@@ -88,7 +89,7 @@ class Counts(NamedTuple):
     network: float
     once: int
     start: int
-    products: int
+    products: float
 
 
 @dataclass(frozen=True)
@@ -168,7 +169,9 @@ def predict(how: Way, size: Size) -> Plan | None:
 def counts(how: Way, size: Size, row: Row) -> Counts:
     """The numbers that memory and work are proportional to."""
     each, shared, once = row.calls
-    calls = how.steps * (each * how.samples + shared) + (once if how.samples <= 1 else 0)
+    calls: float = how.steps * (each * how.samples + shared) + (once if how.samples <= 1 else 0)
+    if (how.job, how.method) == ("recon", DEFAULT_METHOD):  # the error of some slices is measured by one more run
+        calls += how.steps * min(CHECKED / size.count, 1)
     card = _card(how) if any(row.calls) else {}
     call = _call(size, card, how.memory, row.tile) if card else 0
     return Counts(

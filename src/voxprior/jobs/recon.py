@@ -18,15 +18,13 @@ from voxprior.jobs.acquire import Acquired
 from voxprior.jobs.intervals import interval, kspace_spread, not_calibrated, widened
 from voxprior.jobs.job import Run, peak_memory, run_method
 from voxprior.jobs.options import ReconOptions
-from voxprior.jobs.withheld import withheld_scale
+from voxprior.jobs.withheld import CHECKED, withheld_scale
 from voxprior.methods.result import Progress, Result
 from voxprior.operators.base import Measurement, Operator, null_space
 from voxprior.operators.coils import root_sum_of_squares
 from voxprior.operators.fourier import Fourier, RealImage, ifft
 
 Real = NDArray[np.float32]
-CHECKED = 4
-"""Slices of a stack whose error is measured; the others have that of the one before."""
 
 
 @dataclass(frozen=True, eq=False)

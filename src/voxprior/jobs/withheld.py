@@ -16,6 +16,8 @@ from voxprior.methods.result import Result
 from voxprior.operators.base import Measurement
 from voxprior.operators.fourier import Fourier, fft
 
+CHECKED = 4
+"""Slices of a stack whose error is measured; the others have that of the one before."""
 EVERY = 4
 """One measured place of so many is withheld, counted from the centre outwards."""
 GROUPS = 12
