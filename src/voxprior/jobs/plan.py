@@ -174,14 +174,15 @@ def counts(how: Way, size: Size, row: Row) -> Counts:
         calls += how.steps * min(CHECKED / size.count, 1)
     card = _card(how) if any(row.calls) else {}
     call = _call(size, card, how.memory, row.tile) if card else 0
+    blocks = call if row.tile == VOLUME_BYTES else min(call, VOXELS_AT_ONCE)
     return Counts(
         voxels=size.voxels,
         sampled=size.voxels * how.samples,
         data=size.data,
         held=size.held,
         solved=size.solved + _BUILT * min(size.solved, CHUNK),
-        call=min(call, VOXELS_AT_ONCE),
-        beyond=max(call - VOXELS_AT_ONCE, 0),
+        call=blocks,
+        beyond=call - blocks,
         network=calls * size.voxels * _multiply_adds(card, size),
         once=size.voxels,
         start=size.data,

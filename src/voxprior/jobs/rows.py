@@ -12,7 +12,7 @@ class Row(NamedTuple):
 
     Peak memory of the process, bytes: ``base``, and for each voxel of the image, voxel of a sample, measured number,
     number of the operator, entry of its matrices, slice voxel of the largest network call up to ``VOXELS_AT_ONCE``, and
-    beyond (the blocks are then so large that the system takes them back at once); of a volume prior a call counts the
+    beyond (the blocks are then so large that the system takes them back at once); of a volume prior a call counts all
     places of its cells. Work, in multiply-adds of a bare convolution: for each multiply-add of the network, voxel,
     measured number, and measured number in each call. ``calls``: of the network for each step of a sample, for each
     step, and once. ``tile``: bytes that a slice voxel of a call counts in ``--memory``; 0: calls cannot be made
@@ -39,7 +39,7 @@ Key = tuple[str, str, str | None, str | None]
 """Job, method, mode, and ``volume`` for the 3-D network where the method has another by default."""
 _MB = 2**20
 _HEAD = Row(259 * _MB, voxel=15.9, sample=6.7, call=404, beyond=232, network=1.63, tile=FORWARD_BYTES)
-_CELLS = Row(317 * _MB, voxel=43.2, call=168, network=12.5, tile=VOLUME_BYTES)
+_CELLS = Row(302 * _MB, voxel=34.9, call=284, network=10.1, tile=VOLUME_BYTES)
 _FINE = Row(236 * _MB, voxel=26.2, sample=2.2, call=359, beyond=235, network=1.63, tile=FORWARD_BYTES)
 _VOXELS = Row(274 * _MB, voxel=44.5, sample=5.0, call=224, network=4.7, tile=VOLUME_BYTES)
 _SPLINE = Row(236 * _MB, voxel=27.0, once=900)
