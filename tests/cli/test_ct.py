@@ -263,3 +263,12 @@ def test_existing_outputs_are_kept_until_force(voxprior, scan: Path) -> None:
     assert ran.code == 2 and "out_input.npz: exists already" in ran.err
     assert (folder / "out_input.npz").read_bytes() == b"precious"
     assert voxprior(*words, "--force").code == 0
+
+
+def test_a_simulation_has_a_report(voxprior, scan: Path) -> None:
+    """Guards the page of a comparison whose figures are a plane."""
+    page = scan.parent / "page.html"
+    words = ["ct", "-i", scan, "-o", scan.parent / "out.nii.gz", "--simulate", "--views", "12", "--method", "fbp"]
+    ran = voxprior(*words, "--report", page)
+    assert ran.code == 0, ran.err
+    assert "PSNR of fbp" in page.read_text()
