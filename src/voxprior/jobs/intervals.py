@@ -109,8 +109,12 @@ def std_along(result: Result) -> Tensor | None:
     """Std (*space) of the component of a complex ``result`` along its phase, whose mean is the magnitude."""
     if result.samples is None or len(result.samples) < 2:
         return None if result.std is None else result.std.detach().cpu().float()
-    along = (torch.sgn(result.mean).conj() * result.samples).real
-    return along.detach().cpu().float().std(0, correction=1)
+    return along_phase(result.mean, result.samples).detach().cpu().float().std(0, correction=1)
+
+
+def along_phase(image: Tensor, samples: Tensor) -> Tensor:
+    """The component of complex ``samples`` (sample, *space) along the phase of ``image`` (*space), real."""
+    return (torch.sgn(image).conj() * samples).real
 
 
 def kspace_spread(result: Result, operator: Fourier, scale: float) -> Spread | None:

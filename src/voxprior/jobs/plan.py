@@ -1,7 +1,7 @@
 """What a run will need, predicted from its size before anything is computed: the one place that predicts.
 
 Memory here is that of the process's own: pages that belong to no file. Pages of the libraries and of mapped input come
-on top of it, 100 to 250 MB of them, but the system drops those when it needs room, so they hinder no run.
+on top of it, some hundred megabytes, but the system drops those when it needs room, so they hinder no run.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from torch import Tensor
 from voxprior.io.kspace.file import Complex
 from voxprior.io.kspace_certificate import misfit
 from voxprior.jobs.acquire import Acquired
-from voxprior.jobs.intervals import interval, kspace_spread, not_calibrated, widened
+from voxprior.jobs.intervals import along_phase, interval, kspace_spread, not_calibrated, widened
 from voxprior.jobs.job import Run, peak_memory, run_method
 from voxprior.jobs.options import ReconOptions
 from voxprior.jobs.withheld import CHECKED, withheld_scale
@@ -197,5 +197,4 @@ def _with_maps(acquired: Acquired, run: Run, scale: float | None = None) -> Reco
 
 def _bounds(x: Tensor, std: Tensor | None, samples: Tensor) -> tuple[Tensor, Tensor] | None:
     """An interval of the magnitude: of the component along the phase of the image, whose mean is the magnitude."""
-    along = (torch.sgn(x).conj() * samples).real
-    return interval(x.abs(), std, along if len(along) else None)
+    return interval(x.abs(), std, along_phase(x, samples) if len(samples) else None)

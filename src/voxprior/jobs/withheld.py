@@ -48,8 +48,8 @@ def withheld_error(measurement: Measurement, reconstruct: Callable[[Measurement]
     operator = measurement.operator
     assert isinstance(operator, Fourier)
     keep = operator.mask.numpy(force=True)
-    distance = _distance(keep)
-    places = _withhold(keep, distance)
+    distance = _distance(keep.shape, operator.changing)
+    places = _withhold(keep, distance, operator.changing)
     if places is None:
         return None
     left = torch.from_numpy(keep & ~places).to(operator.mask.device)
@@ -63,22 +63,23 @@ def withheld_error(measurement: Measurement, reconstruct: Callable[[Measurement]
     return math.sqrt(float(total) / keep.size / 2)
 
 
-def _distance(keep: NDArray[np.bool_]) -> NDArray[np.float64]:
+def _distance(shape: tuple[int, ...], changing: tuple[int, ...]) -> NDArray[np.float64]:
     """Of each place from the centre of k-space along the axes on which the mask changes; 1 at their ends."""
-    squares = np.zeros(keep.shape)
-    for axis, n in enumerate(keep.shape):
-        if (keep != keep.take([0], axis)).any():
-            place = (np.arange(n) - n // 2) / (n / 2)
-            squares += np.square(place).reshape([-1 if a == axis else 1 for a in range(keep.ndim)])
+    squares = np.zeros(shape)
+    for axis in changing:
+        n = shape[axis]
+        place = (np.arange(n) - n // 2) / (n / 2)
+        squares += np.square(place).reshape([-1 if a == axis else 1 for a in range(len(shape))])
     return np.sqrt(squares)
 
 
-def _withhold(keep: NDArray[np.bool_], distance: NDArray[np.float64]) -> NDArray[np.bool_] | None:
+def _withhold(
+    keep: NDArray[np.bool_], distance: NDArray[np.float64], changing: tuple[int, ...]
+) -> NDArray[np.bool_] | None:
     """Every fourth measured place beyond the complete centre, whole lines where whole lines are measured."""
     if keep.all():
         return None
     centre = distance[~keep].min()
-    changing = tuple(a for a, n in enumerate(keep.shape) if n > 1 and (keep != keep.take([0], a)).any())
     constant = tuple(a for a in range(keep.ndim) if a not in changing)
     pattern, radius = (values.min(axis=constant) for values in (keep, distance))
     outer = np.flatnonzero(pattern & (radius > centre))

@@ -94,7 +94,7 @@ class Fourier(Composable):
     def entries(self) -> int:
         """Most matrix entries that an exact proximal point keeps; 0 where there is a formula, or iterations alone."""
         whole = self._sizes.blocks * (self._sizes.lines * self._sizes.sets) ** 2
-        return 0 if self.maps is None or len(self._changing) != 1 or whole > LARGEST else whole
+        return 0 if self.maps is None or len(self.changing) != 1 or whole > LARGEST else whole
 
     def planned(self, solves: int, weights: int | None = None, tolerance: float | None = None) -> Fourier:
         """The same operator, told how many proximal points will be asked for, with how many different ``lam``.
@@ -122,7 +122,7 @@ class Fourier(Composable):
         so that the pictures stay in the cache of a core.
         """
         placed = self._at(x)
-        dims = tuple(a - self.mask.ndim for a in self._changing)
+        dims = tuple(a - self.mask.ndim for a in self.changing)
         if placed.maps is None:
             return _filtered(x, placed.rolled, dims)
         if self.sets is None:
@@ -145,12 +145,12 @@ class Fourier(Composable):
             mask = self._at(y).mask
             return d + ifft(mask * (y - fft(d, self._dims)), self._dims) / (1 + lam)
         back = self.adjoint(y)
-        if not self._changing and self.sets is None:
+        if not self.changing and self.sets is None:
             return self._voxelwise(d, back, lam)
         way = choose(self._sizes, self.plan, lam)
         if way == "iterate":
             start = d if warm is None or lam == 0 else warm
-            together = tuple(a - self.mask.ndim for a in self._changing)
+            together = tuple(a - self.mask.ndim for a in self.changing)
             together = together if self.sets is None else (1, *together)
             tolerance = self.tolerance or TOLERANCE[d.dtype]
             return solve_normal(self.normal, back + lam * d, start, lam, tolerance=tolerance, together=together).x
@@ -174,7 +174,7 @@ class Fourier(Composable):
         return tuple(a - self.mask.ndim for a in self.axes)
 
     @cached_property
-    def _changing(self) -> tuple[int, ...]:
+    def changing(self) -> tuple[int, ...]:
         """Transformed axes along which the mask is not constant."""
         return tuple(a for a in self.axes if bool((self.mask != self.mask.narrow(a, 0, 1)).any()))
 
@@ -182,9 +182,9 @@ class Fourier(Composable):
     def _sizes(self) -> Sizes:
         coils, sets = (self.data_shape[0], self.sets or 1)
         lines = 1
-        for a in self._changing:
+        for a in self.changing:
             lines *= self.shape[a]
-        return Sizes(lines, self.mask.numel() // lines, coils, sets, len(self._changing))
+        return Sizes(lines, self.mask.numel() // lines, coils, sets, len(self.changing))
 
     def _at(self, like: Tensor) -> _Placed:
         """What is needed where, and as precise as, ``like`` is."""
@@ -192,7 +192,7 @@ class Fourier(Composable):
         key = (like.device, dtype)
         if key not in self._placed:
             mask = self.mask.to(like.device, dtype.to_real())
-            rolled = torch.fft.ifftshift(mask, self._changing) if self._changing else mask
+            rolled = torch.fft.ifftshift(mask, self.changing) if self.changing else mask
             maps = None if self.maps is None else self.maps.to(like.device, dtype)
             self._placed[key] = _Placed(mask, rolled, maps[None] if maps is not None and self.sets is None else maps)
         return self._placed[key]
@@ -201,7 +201,7 @@ class Fourier(Composable):
         placed, key = self._at(like), (like.device, like.dtype)
         if key not in self._blocks:
             assert placed.maps is not None
-            self._blocks[key] = Blocks(placed.maps, placed.rolled, self._changing, self.axes)
+            self._blocks[key] = Blocks(placed.maps, placed.rolled, self.changing, self.axes)
         return self._blocks[key]
 
     def _coil_images(self, x: Tensor, maps: Tensor | None) -> Tensor:

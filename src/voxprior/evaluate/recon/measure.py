@@ -21,6 +21,7 @@ from voxprior.evaluate.recon.stack import Stack, reconstruct
 from voxprior.evaluate.record import as_record
 from voxprior.evaluate.store import key_of
 from voxprior.evaluate.yardstick import MemoryPeak
+from voxprior.jobs.intervals import along_phase
 from voxprior.methods.result import Result
 from voxprior.metrics import fastmri, fastmri_masked, hfs_sde, psnr
 
@@ -114,7 +115,7 @@ def _uncertainty(result: Result, problem: Problem | Stack) -> dict[str, Any]:
     drawn = result.samples.detach().cpu() if several and result.samples is not None else None
     std = result.std.detach().cpu() if result.std is not None else None
     if drawn is not None:
-        std = (torch.sgn(x).conj() * drawn).real.std(0, correction=1)
+        std = along_phase(x, drawn).std(0, correction=1)
     assert std is not None
     figures: dict[str, Any] = {"std": float(std.numpy()[inside].mean()), "mean": float(x.abs().numpy()[inside].mean())}
     if problem.truth is None:
