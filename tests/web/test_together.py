@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from dicoms import SECRETS
+from voxprior.web.glance import glance
 from voxprior.web.limits import Limits
 from voxprior.web.restoring import restore
 from voxprior.web.runner import Runner
@@ -210,3 +211,27 @@ def test_results_of_an_earlier_version_are_still_looked_at(client: Client, tmp_p
     (view / "input.nii.gz").write_bytes(b"voxels")
     assert client.get("/api/jobs/0123456789abcdef/inputs/1").content == b"voxels"
     assert client.get("/api/jobs/0123456789abcdef/inputs/2").status_code == 404
+
+
+@pytest.mark.parametrize("code", ["sform", "qform", "none"])
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+def test_an_image_is_told_apart_by_its_header(tmp_path: Path, code: str, suffix: str) -> None:
+    """Guards size, voxels and plane, however a file says where it lies."""
+    affine = np.array([[0, 0, 4.8, 1], [1.0, 0, 0, 2], [0, 1.0, 0, 3], [0, 0, 0, 1]])
+    image = nibabel.Nifti1Image(np.zeros((4, 5, 6), np.float32), affine)
+    image.set_sform(affine if code == "sform" else None, int(code == "sform"))
+    image.set_qform(affine if code == "qform" else None, int(code == "qform"))
+    image.header.set_zooms((1.0, 1.0, 4.8))
+    image.to_filename(tmp_path / f"scan{suffix}")
+    found = glance(tmp_path / f"scan{suffix}", suffix)
+    plane = "axial" if code == "none" else "sagittal"  # without a place the third axis is the foot-head one
+    assert found == {"size": [4, 5, 6], "voxel": [1.0, 1.0, 4.8], "plane": plane}
+
+
+def test_of_a_header_that_makes_no_sense_nothing_breaks(tmp_path: Path) -> None:
+    """Guards the server: whatever 348 bytes say, an answer or nothing comes back, and no error."""
+    rng = np.random.default_rng(0)
+    for number in range(200):
+        head = rng.integers(0, 256, 344, dtype=np.uint8).tobytes() + b"n+1\0"
+        (tmp_path / "scan.nii").write_bytes((348).to_bytes(4, "little") + head[4:] if number % 2 else head)
+        assert set(glance(tmp_path / "scan.nii", ".nii")) in (set(), {"size", "voxel", "plane"})

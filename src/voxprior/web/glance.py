@@ -2,48 +2,53 @@
 
 from __future__ import annotations
 
-import math
-import struct
 import zlib
-from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from nibabel.nifti1 import Nifti1Header
+from numpy.typing import NDArray
+
+from voxprior.volume import THICK_RATIO
+
 HEADER = 348
-THICK = 1.2
-"""An axis so many times coarser than the next is that of the slices."""
 PLANES = ("sagittal", "coronal", "axial")
 """By the axis of the world that slices follow each other along."""
-
-Vector = Sequence[float]
+_READER: Any = Nifti1Header
 
 
 def glance(path: Path, suffix: str) -> dict[str, Any]:
     """``size`` (voxels), ``voxel`` (mm) and ``plane`` (or None) of a NIfTI-1 file; nothing of others.
 
-    No text of the header is looked at. The server reads 348 bytes, and needs no library for it.
+    No text of the header is looked at, and of the file no more than the header.
     """
     head = _head(path, suffix)
     if len(head) < HEADER or head[344:348] not in (b"n+1\0", b"ni1\0"):
         return {}
-    order = "<" if struct.unpack_from("<i", head)[0] == HEADER else ">"
-    size = struct.unpack_from(f"{order}8h", head, 40)
-    columns = _columns(head, order)
-    voxel = [math.sqrt(sum(x * x for x in column)) for column in columns]
-    if size[0] < 3 or not all(math.isfinite(v) and v > 0 for v in voxel):
+    try:
+        header = _READER.from_fileobj(BytesIO(head), check=False)
+        with np.errstate(all="ignore"):  # what a header claims may be no number
+            steps, size = header.get_best_affine()[:3, :3], header["dim"]
+    except (ValueError, ArithmeticError):  # of what cannot be a place nothing is told
         return {}
-    return {"size": list(size[1:4]), "voxel": [round(v, 3) for v in voxel], "plane": plane_of(columns, voxel)}
+    voxel = np.linalg.norm(steps, axis=0)
+    if size[0] < 3 or not np.isfinite(voxel).all() or not (voxel > 0).all():
+        return {}
+    told = [round(float(v), 3) for v in voxel]
+    return {"size": [int(n) for n in size[1:4]], "voxel": told, "plane": _plane(steps, voxel)}
 
 
-def plane_of(columns: Sequence[Vector], voxel: Vector) -> str | None:
+def _plane(steps: NDArray[np.float64], voxel: NDArray[np.float64]) -> str | None:
     """Axial, coronal or sagittal, as the coarsest axis runs; None where no axis is much coarser than the others."""
-    *_, next_, coarsest = sorted(range(3), key=lambda axis: voxel[axis])
-    return facing(columns[coarsest]) if voxel[coarsest] >= THICK * voxel[next_] else None
+    *_, next_, coarsest = np.argsort(voxel, kind="stable")
+    return facing(steps[:, coarsest]) if voxel[coarsest] >= THICK_RATIO * voxel[next_] else None
 
 
-def facing(normal: Vector) -> str:
+def facing(normal: NDArray[np.float64]) -> str:
     """The plane that ``normal`` stands on, or nearly so."""
-    return PLANES[max(range(3), key=lambda axis: abs(normal[axis]))]
+    return PLANES[int(np.abs(normal).argmax())]
 
 
 def _head(path: Path, suffix: str) -> bytes:
@@ -55,20 +60,3 @@ def _head(path: Path, suffix: str) -> bytes:
         return zlib.decompressobj(wbits=31).decompress(start, HEADER)
     except zlib.error:
         return b""
-
-
-def _columns(head: bytes, order: str) -> list[tuple[float, ...]]:
-    """Steps in mm along the three axes: by the sform, or the qform, or the voxel sizes."""
-    if struct.unpack_from(f"{order}h", head, 254)[0] > 0:
-        rows = [struct.unpack_from(f"{order}4f", head, at) for at in (280, 296, 312)]
-        return [tuple(row[axis] for row in rows) for axis in range(3)]
-    sizes = struct.unpack_from(f"{order}8f", head, 76)
-    turn = struct.unpack_from(f"{order}3f", head, 256)
-    b, c, d = turn if struct.unpack_from(f"{order}h", head, 252)[0] > 0 else (0.0, 0.0, 0.0)
-    a = math.sqrt(max(0.0, 1 - b * b - c * c - d * d))
-    turned = (
-        (a * a + b * b - c * c - d * d, 2 * (b * c + a * d), 2 * (b * d - a * c)),
-        (2 * (b * c - a * d), a * a + c * c - b * b - d * d, 2 * (c * d + a * b)),
-        (2 * (b * d + a * c), 2 * (c * d - a * b), a * a + d * d - b * b - c * c),
-    )
-    return [tuple(sizes[axis + 1] * x for x in turned[axis]) for axis in range(3)]

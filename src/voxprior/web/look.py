@@ -62,7 +62,7 @@ def _plane(entry: Any) -> str | None:
     except (TypeError, ValueError):  # of multi-frame images it stands elsewhere
         return None
     normal = np.cross(row, column)
-    return facing(normal.tolist()) if np.isfinite(normal).all() and normal.any() else None
+    return facing(normal) if np.isfinite(normal).all() and normal.any() else None
 
 
 def _limit() -> None:
