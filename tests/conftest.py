@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -77,6 +78,13 @@ class _Watch:
         if self.config.getoption("--no-skips"):
             for name in self.config.stash[SKIPPED]:
                 terminalreporter.write_line(f"SKIPPED, and nothing may be here: {name}", red=True)
+
+
+@pytest.fixture(autouse=True)
+def _same_numbers() -> None:
+    """No test draws other numbers because another ran before it; torch is not imported for those that do without."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from voxprior.training.config import FitConfig
 from voxprior.training.data import held_back, load_subjects, modalities
 from voxprior.training.enhance import EnhanceConfig, EnhanceExamples
 from voxprior.training.examples import Batch
-from voxprior.training.task import Score
+from voxprior.training.score import Score
 
 
 class EnhanceTask:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
 from voxprior.priors.denoiser import SlicePrior, SlicePriorConfig
@@ -17,17 +15,9 @@ from voxprior.training.data import WINDOW, held_back, licences, load_ct, load_su
 from voxprior.training.enhance import EnhanceConfig
 from voxprior.training.examples import Batch, ExampleConfig, Examples
 from voxprior.training.kspace import KspaceExamples
+from voxprior.training.score import Score
 from voxprior.training.slices import KspaceConfig, load_slices
 from voxprior.training.volumes import VolumeExampleConfig, VolumeExamples
-
-
-class Score(NamedTuple):
-    """PSNR in dB (range: 99.9th percentile of the truth) of one held-back case, and of what it must beat."""
-
-    case: str
-    psnr: float
-    baseline: float
-    picture: NDArray[np.float32]
 
 
 class Task(Protocol):

@@ -13,7 +13,7 @@ from voxprior.operators.separable import Separable, along
 from voxprior.priors.bound import BoundPrior
 from voxprior.priors.denoiser import SlicePrior
 from voxprior.training.data import Subject
-from voxprior.training.task import Score
+from voxprior.training.score import Score, scored
 from voxprior.volume import SliceGeometry
 
 CROP = 80
@@ -44,10 +44,4 @@ def _score(prior: SlicePrior, subject: Subject, factor: int) -> Score:
     mean, _, _ = bound.mean()
     restored = operator.prox(bound.leave(mean), y, 0.0)
     cubic = along(y, interpolation_matrix(g, 3), 1)
-    top = float(np.percentile(truth.numpy(), 99.9))
-
-    def psnr(x: torch.Tensor) -> float:
-        return float(20 * np.log10(top / (x - truth).square().mean().sqrt().item()))
-
-    picture = torch.cat([v[0, :, :, v.shape[3] // 2].T for v in (cubic, restored, truth)], dim=1)
-    return Score(f"{subject.name} x{factor}", psnr(restored), psnr(cubic), (picture / top).clamp(0, 1).numpy())
+    return scored(f"{subject.name} x{factor}", truth[0], restored[0], cubic[0])

@@ -17,7 +17,7 @@ from voxprior.operators.projection_matrix import ProjectionGeometry
 from voxprior.operators.tomography import Tomography
 from voxprior.priors.denoiser import SlicePrior
 from voxprior.training.data import Subject
-from voxprior.training.task import Score
+from voxprior.training.score import Score, scored
 
 SLICES = 4
 """Held-back slices that are reconstructed, from the middle of those of a subject."""
@@ -47,11 +47,4 @@ def _score(prior: SlicePrior, subject: Subject, views: int) -> Score:
     assert isinstance(measurement.operator, Tomography)
     problem = Problem(prior, measurement, measurement.operator, Settings(), SeededNoise(0))
     found = problem.mean(Settings(steps=12), SeededNoise(0), None)["mean"]
-    top = float(np.percentile(truth.numpy(), 99.9))
-
-    def psnr(x: Tensor) -> float:
-        return float(20 * np.log10(top / (x - truth[0]).square().mean().sqrt().item()))
-
-    first = problem.first[0]
-    picture = torch.cat([v[:, :, SLICES // 2].T.flip(0) for v in (first, found, truth[0])], dim=1)
-    return Score(f"{subject.name} {views} views", psnr(found), psnr(first), (picture / top).clamp(0, 1).numpy())
+    return scored(f"{subject.name} {views} views", truth[0], found, problem.first[0])

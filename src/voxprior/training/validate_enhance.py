@@ -17,7 +17,7 @@ from voxprior.operators.separable import Separable, along
 from voxprior.priors.denoiser import SlicePrior
 from voxprior.priors.grid import BoundGrid
 from voxprior.training.data import Subject
-from voxprior.training.task import Score
+from voxprior.training.score import Score, scored
 
 SLICES = 32
 """Slices of a validation block; in plane it is whole."""
@@ -58,10 +58,4 @@ def _score(prior: SlicePrior, subject: Subject, case: str) -> Score:
     cubic = y
     for g in operator.axes:
         cubic = along(cubic, interpolation_matrix(g, 3), g.axis)
-    top = float(np.percentile(truth.numpy(), 99.9))
-
-    def psnr(x: torch.Tensor) -> float:
-        return float(20 * np.log10(top / (x - truth).square().mean().sqrt().item()))
-
-    picture = torch.cat([v[0, :, :, v.shape[3] // 2].T for v in (cubic, restored, truth)], dim=1)
-    return Score(f"{subject.name} {case}", psnr(restored), psnr(cubic), (picture / top).clamp(0, 1).numpy())
+    return scored(f"{subject.name} {case}", truth[0], restored[0], cubic[0])

@@ -17,7 +17,7 @@ from voxprior.operators.fourier import Fourier
 from voxprior.operators.masks import make_mask
 from voxprior.priors.complex import ComplexDenoiser, explain
 from voxprior.priors.denoiser import SlicePrior
-from voxprior.training.task import Score
+from voxprior.training.score import Score, scored
 
 SIGMA = 0.01
 """Noise of the data on the scale of the image."""
@@ -59,7 +59,7 @@ def _reconstruct(
     operator: Any = measurement.operator
     true = float(operator.mask.numel() / operator.mask.sum())
     case = f"{name} {mask} R={true:.2f}"
-    return _score(case, truth, found["mean"].numpy(), given.m[0].numpy())
+    return scored(case, torch.from_numpy(truth), found["mean"], given.m[0])
 
 
 @torch.no_grad()
@@ -76,16 +76,4 @@ def _denoise(
     x = torch.from_numpy(truth) + level * ifft(keep * fft(noise, (0, 1)), (0, 1))
     d = ComplexDenoiser(prior, 1.0)(x[None], level)[0]
     found = x + ifft(keep * fft(d - x, (0, 1)), (0, 1))
-    return _score(f"{name} sigma={level}", truth, found.numpy(), x.numpy())
-
-
-def _score(
-    case: str, truth: NDArray[np.complex64], found: NDArray[np.complex64], baseline: NDArray[np.complex64]
-) -> Score:
-    top = float(np.percentile(np.abs(truth), 99.9))
-
-    def psnr(x: NDArray[np.complex64]) -> float:
-        return float(20 * np.log10(top / np.sqrt(np.mean(np.abs(x - truth) ** 2))))
-
-    picture = np.concatenate([np.abs(v) for v in (baseline, found, truth)], axis=1)
-    return Score(case, psnr(found), psnr(baseline), np.clip(picture / top, 0, 1))
+    return scored(f"{name} sigma={level}", torch.from_numpy(truth), found, x)

@@ -16,6 +16,7 @@ from voxprior.priors.student import StudentConfig, one_call
 from voxprior.priors.volume import VolumePrior
 from voxprior.priors.volume_bound import BoundVolume
 from voxprior.training.data import Subject
+from voxprior.training.score import decibels
 from voxprior.training.validate_volume import block
 
 
@@ -42,7 +43,5 @@ def _score(student: StudentConfig, prior: VolumePrior, subject: Subject, factor:
     bound = BoundVolume(prior, Measurement(operator, y, None, np.diag([*subject.voxel, 1.0])))
     noise = SeededNoise(0)(0, -1, tuple(bound.m.shape))
     restored = operator.prox(bound.leave(one_call(bound, student, noise)[0]), y, 0.0)
-    top = float(np.percentile(truth.numpy(), 99.9))
-    psnr = 20 * np.log10(top / (restored - truth).square().mean().sqrt().item())
     ratio = high_frequency_ratio(restored[0].numpy(), truth[0].numpy(), 1, factor)
-    return StudentScore(f"{subject.name} x{factor}", round(float(psnr), 3), round(ratio, 4))
+    return StudentScore(f"{subject.name} x{factor}", round(decibels(restored, truth), 3), round(ratio, 4))

@@ -13,7 +13,7 @@ from voxprior.operators.separable import Separable, along
 from voxprior.priors.volume import VolumePrior
 from voxprior.priors.volume_bound import BoundVolume
 from voxprior.training.data import Subject
-from voxprior.training.task import Score
+from voxprior.training.score import Score, scored
 from voxprior.volume import SliceGeometry
 
 CROP = 96
@@ -53,14 +53,8 @@ def _score(prior: VolumePrior, subject: Subject, factor: int) -> Score:
     cubic = y
     for g in axes:
         cubic = along(cubic, interpolation_matrix(g, 3), g.axis)
-    top = float(np.percentile(truth.numpy(), 99.9))
-
-    def psnr(x: torch.Tensor) -> float:
-        return float(20 * np.log10(top / (x - truth).square().mean().sqrt().item()))
-
-    picture = torch.cat([v[0, :, :, v.shape[3] // 2].T for v in (cubic, restored, truth)], dim=1)
     case = f"{subject.name} in plane" if factor == IN_PLANE else f"{subject.name} x{factor}"
-    return Score(case, psnr(restored), psnr(cubic), (picture / top).clamp(0, 1).numpy())
+    return scored(case, truth[0], restored[0], cubic[0])
 
 
 def restore(bound: BoundVolume) -> torch.Tensor:

@@ -11,7 +11,7 @@ from voxprior.evaluate.manifest import read_manifest
 from voxprior.evaluate.sr.protocols import Case as Thickened
 from voxprior.evaluate.sr.protocols import sr_cases
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Part of the key of every result: raise it when a case or a figure changes its meaning."""
 FACTORS = (5, 2)
 STRIPPED = "stripped"
