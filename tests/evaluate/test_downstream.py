@@ -43,8 +43,8 @@ def test_classes_follow_the_unit_and_the_order():
         fit_mixture(np.full(100, 3, np.float32), 2)
 
 
-def test_classes_that_share_a_hump_are_one():
-    """Halves of one hump mean nothing: three are fitted only where three are seen."""
+def test_classes_that_fall_together_are_one():
+    """Halves of one class mean nothing: three are fitted only where three are seen."""
     assert tell_apart(_tissue((0.2, 0.5, 0.3))) == 3
     two = np.concatenate([np.random.default_rng(1).normal(30, 7, 9000), np.random.default_rng(2).normal(80, 7, 21000)])
     assert tell_apart(two.astype(np.float32)) == 2

@@ -9,10 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from external.browser import chromium, link, page
+
+__all__ = ["Ask", "ask", "chromium", "link", "page", "restored"]
+
 Ask = Callable[..., str]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def ask() -> Ask:
     """Run an outside program and return what it prints; skip where it is not installed."""
 

@@ -5,11 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import re
-import shutil
-import subprocess
-import sys
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,73 +15,20 @@ import numpy as np
 import pytest
 
 from dicoms import SECRETS, thick
+from external.browser import give
 from external.conftest import Ask
 from web.stacks import image, study
 
 pytestmark = pytest.mark.external
 EVIL = "<img src=x onerror=alert(document.cookie)>"
-SOFTWARE = ["--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--no-sandbox"]
 SHOTS = Path(os.environ["VOXPRIOR_SHOTS"]) if "VOXPRIOR_SHOTS" in os.environ else None
 """Where pictures of the page are kept, to be looked at."""
-PATIENCE = 120_000
-"""Milliseconds: a loaded machine takes long to import torch."""
-
-
-@pytest.fixture(scope="module")
-def link(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The link that a running server printed."""
-    folder = tmp_path_factory.mktemp("served")
-    command = [sys.executable, "-m", "voxprior", "serve", "--port", "0", "--folder", str(folder)]
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
-        assert process.stdout is not None
-        yield re.search(r"http://\S+", process.stdout.readline())[0]
-        process.terminate()
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    """A browser without a screen, which draws in software."""
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if found is None:
-        pytest.skip("chromium is not installed; .ci/run names the package")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=found, args=SOFTWARE)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def page(chromium: Any, link: str) -> Iterator[Any]:
-    """The page of the server; nothing on it may fail, warn by a dialog, or ask another server."""
-    context = chromium.new_context(viewport={"width": 1400, "height": 1000}, accept_downloads=True)
-    context.set_default_timeout(PATIENCE)
-    opened, wrong = context.new_page(), []
-    opened.on("dialog", lambda dialog: (wrong.append(f"dialog {dialog.message}"), dialog.dismiss()))
-    opened.on("pageerror", lambda error: wrong.append(f"error {error}"))
-    expected = "Failed to load resource"  # what the server refuses, the page says in words
-    opened.on("console", lambda m: m.type == "error" and expected not in m.text and wrong.append(f"console {m.text}"))
-    own = link.partition("/?")[0]
-    foreign = lambda request: not request.url.startswith((own, "data:", "blob:"))  # noqa: E731
-    opened.on("request", lambda request: foreign(request) and wrong.append(f"asked {request.url}"))
-    opened.goto(link)
-    opened.locator("#fields .field").first.wait_for()
-    yield opened
-    context.close()
-    assert not wrong
 
 
 def _newest(page: Any, state: str) -> Any:
     row = page.locator(f"#queue li.{state}").first
     row.wait_for()
     return row
-
-
-def _give(page: Any, *files: Path) -> None:
-    page.locator("#file").set_input_files([str(path) for path in files])
-    page.get_by_text("Ready:").wait_for()
 
 
 def _pane(page: Any, name: str) -> np.ndarray:
@@ -114,7 +57,7 @@ def test_from_upload_to_download(page: Any, thick_scan: Path, tmp_path: Path) ->
     image.header["descrip"] = EVIL.encode()
     hostile = tmp_path / f"{EVIL.replace('/', '')}.nii.gz"
     image.to_filename(hostile)
-    _give(page, hostile)
+    give(page, hostile)
     _restore(page)
     assert "onerror" not in page.content() and "alert(" not in page.content()
     before, after = _pane(page, "before"), _pane(page, "after")
@@ -144,7 +87,7 @@ def test_a_dicom_zip_comes_back_as_dicom(page: Any, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "series.zip", "w") as archive:
         for path in files:
             archive.write(path, f"{EVIL}/{path.name}")
-    _give(page, tmp_path / "series.zip")
+    give(page, tmp_path / "series.zip")
     page.get_by_text("a DICOM series of 6 files").wait_for()
     _restore(page)
     assert not [secret for secret in (*SECRETS, "DOE^JANE", "onerror") if secret in page.content()]
@@ -228,7 +171,7 @@ def test_a_derived_series_opens_at_the_place_of_its_source(page: Any, ask: Ask, 
     with zipfile.ZipFile(tmp_path / "series.zip", "w") as archive:
         for path in files:
             archive.write(path, path.name)
-    _give(page, tmp_path / "series.zip")
+    give(page, tmp_path / "series.zip")
     _restore(page)
     with page.expect_download() as caught:
         page.get_by_role("link", name="restored-dicom.zip").click()
@@ -304,7 +247,7 @@ def test_three_scans_become_one(page: Any, tmp_path: Path) -> None:
 
 def test_the_keyboard_is_enough(page: Any, thick_scan: Path) -> None:
     """Guards those who use no mouse: every control is reached by Tab, in order, and the crosshair moves by keys."""
-    _give(page, thick_scan)
+    give(page, thick_scan)
     page.get_by_label("Method").select_option("nearest")
     page.locator("body").click(position={"x": 1, "y": 1})
     reached = []

@@ -2,111 +2,41 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from dicoms import SECRETS, thick
+from external.orthanc import SECONDS, Archive, end, free_port, listens, running
 from voxprior.io.dicom import read_dicom
 from voxprior.volume import fine_affine, slice_geometry
 
 pytestmark = pytest.mark.external
-SECONDS = 90
-
-
-def _free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
-
-
-class Archive:
-    """Orthanc's REST interface."""
-
-    def __init__(self, port: int) -> None:
-        self.base = f"http://127.0.0.1:{port}"
-
-    def ask(self, path: str, data: bytes | None = None) -> Any:
-        request = urllib.request.Request(self.base + path, data)
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            body = answer.read()
-        return json.loads(body) if answer.headers.get_content_type() == "application/json" else body
-
-    def wait_for(self, count: int, what: str = "series") -> list[str]:
-        """The identifiers of ``what``, once there are ``count``."""
-        found: list[str] = []
-        for _ in range(SECONDS * 4):
-            try:
-                found = self.ask(f"/{what}")
-            except OSError:
-                found = []
-            if len(found) >= count:
-                return found
-            time.sleep(0.25)
-        raise AssertionError(f"{len(found)} {what} where {count} were expected")
 
 
 @pytest.fixture
 def places(tmp_path: Path) -> Iterator[tuple[Archive, subprocess.Popen[str], Path]]:
     """Orthanc and the node, each knowing the other."""
-    http, pacs, node = _free_port(), _free_port(), _free_port()
-    settings = {
-        "Name": "test",
-        "StorageDirectory": str(tmp_path / "archive"),
-        "IndexDirectory": str(tmp_path / "archive"),
-        "HttpPort": http,
-        "DicomPort": pacs,
-        "DicomAet": "ORTHANC",
-        "RemoteAccessAllowed": False,
-        "AuthenticationEnabled": False,
-        "DicomModalities": {"voxprior": ["VOXPRIOR", "127.0.0.1", node]},
-        "DicomCheckCalledAet": True,
-        "Plugins": [],
-    }
-    (tmp_path / "orthanc.json").write_text(json.dumps(settings))
-    words = ["-m", "voxprior", "receive", "--port", node, "--forward", f"ORTHANC@127.0.0.1:{pacs}", "--wait", "1"]
-    words += ["--callers", "ORTHANC", "--method", "cubic-projected"]
-    log = (tmp_path / "node.log").open("w")
-    orthanc = subprocess.Popen(
-        ["Orthanc", tmp_path / "orthanc.json"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=tmp_path
-    )
-    served = subprocess.Popen(
-        [sys.executable, *map(str, words)], stdout=log, stderr=log, text=True, cwd=tmp_path, env={**os.environ}
-    )
-    try:
-        archive = Archive(http)
-        archive.wait_for(0)
-        _listens(node)
-        yield archive, served, tmp_path
-    finally:
-        for process in (served, orthanc):
-            process.terminate()
+    node = free_port()
+    with running(tmp_path, {"voxprior": ["VOXPRIOR", "127.0.0.1", node]}) as archive:
+        pacs = f"ORTHANC@127.0.0.1:{archive.port}"
+        words = ["-m", "voxprior", "receive", "--port", node, "--forward", pacs, "--wait", "1"]
+        words += ["--callers", "ORTHANC", "--method", "cubic-projected"]
+        with (tmp_path / "node.log").open("w") as log:
+            command = [sys.executable, *map(str, words)]
+            served = subprocess.Popen(command, stdout=log, stderr=log, text=True, cwd=tmp_path, env={**os.environ})
             try:
-                process.wait(timeout=30)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-        log.close()
-
-
-def _listens(port: int) -> None:
-    for _ in range(SECONDS * 4):
-        with socket.socket() as s:
-            if s.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.25)
-    raise AssertionError("the node does not listen")
+                listens(node)
+                yield archive, served, tmp_path
+            finally:
+                end(served)
 
 
 def test_from_the_archive_and_back(places: tuple[Archive, subprocess.Popen[str], Path]) -> None:

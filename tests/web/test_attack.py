@@ -8,12 +8,14 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import httpx
 import pytest
+
+from web.stacks import image
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
 GROWTH = 48 << 20
@@ -100,6 +102,49 @@ def test_ten_gigabytes_in_pieces_are_refused_at_the_cap(server: Server) -> None:
     assert sent < 200 << 20
     assert server.memory - before < GROWTH
     assert not [path for path in (server.folder / "uploads" / id).rglob("*") if path.is_file()]
+
+
+def test_two_uploads_at_once(server: Server, tmp_path: Path) -> None:
+    """Guards several scans from two pages: pieces that come in turn end up where they belong, and neither waits."""
+    axial, coronal, sagittal = (image(tmp_path / f"{axis}.nii.gz", axis).read_bytes() for axis in (2, 1, 0))
+    let = asyncio.Event()
+
+    async def halves(content: bytes) -> AsyncIterator[bytes]:
+        yield content[: len(content) // 2]
+        await let.wait()
+        yield content[len(content) // 2 :]
+
+    async def both(client: httpx.AsyncClient) -> list[str]:
+        async def put(id: str, scan: int, content: bytes | AsyncIterator[bytes]) -> None:
+            answer = await client.put(f"/api/uploads/{id}/files?scan={scan}", content=content)
+            assert answer.status_code == 200, answer.text
+
+        first, second = [str((await client.post("/api/uploads")).json()["id"]) for _ in range(2)]
+        coming = [asyncio.create_task(put(second, n, halves(c))) for n, c in ((1, sagittal), (2, axial))]
+        for _ in range(1000):
+            if len([*(server.folder / "uploads" / second).glob("*/0*")]) == 2:
+                break
+            await asyncio.sleep(0.01)
+        await asyncio.gather(put(first, 1, axial), put(first, 2, coronal))
+        told = (await client.post(f"/api/uploads/{first}/finish")).json()
+        assert [scan["plane"] for scan in told["scans"]] == ["axial", "coronal"]
+        early = await client.post(f"/api/uploads/{second}/finish")
+        assert early.status_code == 409 and "still coming" in early.json()["error"]
+        let.set()
+        await asyncio.gather(*coming)
+        told = (await client.post(f"/api/uploads/{second}/finish")).json()
+        assert [scan["plane"] for scan in told["scans"]] == ["sagittal", "axial"]
+        asked = {"job": "sr", "scans": [2, 1], "options": {"method": "nearest"}}
+        return [(await client.post("/api/jobs", json={**asked, "upload": id})).json()["id"] for id in (first, second)]
+
+    async def go() -> list[str]:
+        async with httpx.AsyncClient(base_url=server.url, headers=server.headers, timeout=100) as client:
+            return await both(client)
+
+    for id, expected in zip(asyncio.run(go()), ((coronal, axial), (axial, sagittal)), strict=True):
+        inputs = [server.folder / "jobs" / id / "input" / f"scan-{number}.nii.gz" for number in (2, 1)]
+        assert tuple(path.read_bytes() for path in inputs) == expected
+        assert httpx.delete(f"{server.url}/api/jobs/{id}", headers=server.headers, timeout=30).status_code == 204
 
 
 def test_two_hundred_requests_at_once(server: Server, thick_scan: Path) -> None:

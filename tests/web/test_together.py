@@ -17,7 +17,7 @@ from voxprior.web.limits import Limits
 from voxprior.web.restoring import restore
 from voxprior.web.runner import Runner
 from voxprior.web.worker import outcome
-from web.server import TOKEN, Client, Start, wait
+from web.server import TOKEN, Client, Start, gone, wait
 from web.stacks import image, study
 
 pytestmark = pytest.mark.usefixtures("stand_in")
@@ -199,6 +199,34 @@ def test_a_job_of_several_outlives_its_upload_and_a_restart(start: Start, three:
     assert [(folder / "input" / name).read_bytes() for name in request["scans"]] == [three[2], three[0]]
     after.delete(f"/api/jobs/{waiting['id']}")
     assert not folder.exists()
+
+
+def test_a_cancelled_job_of_several_leaves_the_scans_to_the_others(
+    client: Client, three: list[bytes], tmp_path: Path
+) -> None:
+    """Guards cancelling: its process and its files go, and neither the upload nor jobs on the same scans notice."""
+    jobs = tmp_path / "server" / "jobs"
+    id, _ = _send(client, *three)
+    asked = (([1, 2, 3], 3), ([2, 1], 0), ([3, 2], 0))  # the first is slow
+    slow, never, after = (_ask(client, id, scans, seed=seed)["id"] for scans, seed in asked)
+    wait(client, slow, "running")
+    while client.get(f"/api/jobs/{slow}").json()["progress"] is None:  # it has written something by then
+        assert client.get(f"/api/jobs/{slow}").json()["state"] == "running"
+    pid = int((jobs / slow / "ran").read_text())
+    for job in (never, slow):
+        client.post(f"/api/jobs/{job}/cancel")
+        assert wait(client, job, "cancelled")["outcome"] == {}
+    assert gone(pid)
+    assert wait(client, after, "done")["scans"] == [3, 2]
+    assert not (jobs / never / "ran").exists()
+    assert not (jobs / slow / "output").exists() and not (jobs / slow / "view").exists()
+    for path in ("files/restored.nii.gz", "inputs/1", "inputs/3"):
+        assert client.get(f"/api/jobs/{slow}/{path}").status_code == 404
+    assert client.delete(f"/api/jobs/{slow}").status_code == 204 and not (jobs / slow).exists()
+    kept = [(jobs / after / "input" / f"scan-{number}.nii.gz").read_bytes() for number in (3, 2)]
+    assert kept == [three[2], three[1]]
+    again = _ask(client, id, [1, 2, 3])["id"]
+    assert wait(client, again, "done")["scans"] == [1, 2, 3]
 
 
 def test_results_of_an_earlier_version_are_still_looked_at(client: Client, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from voxprior.jobs.registration import rigid
 from voxprior.jobs.slices import understand
 from voxprior.jobs.sr import Restored, restore_slices
 from voxprior.methods.result import Progress
-from voxprior.methods.several import CALLS, Estimate, fuse, refine
+from voxprior.methods.several import CALLS, Estimate, Fitted, fit, fuse, refine
 from voxprior.operators import base
 from voxprior.operators.base import Measurement, null_space
 from voxprior.operators.placement import Grid, Stack
@@ -139,7 +139,7 @@ def _joined(
     begin = time.perf_counter()
     with torch.no_grad():
         mean, std = fuse(estimates)
-        x = measurement.operator.prox(mean[None], measurement.y, 0.0)
+        fitted = fit(mean[None], measurement)
         calls = 0
         if options.method == DEFAULT_METHOD and measurement.affine is not None:
             weights = load(DEFAULT if options.weights is None else options.weights)
@@ -147,13 +147,14 @@ def _joined(
             voxels = voxels_at_once(alone[0].notes.get("memory"), FORWARD_BYTES)  # as it fitted
             scale = intensity_scale(alone[0].measurement.data)
             there = Measurement(measurement.operator, measurement.y.to(device), measurement.sigma)
+            start = Fitted(fitted.image.to(device), fitted.least)
             x = refine(
-                x.to(device), there, weights.prior.to(device), scale, measurement.affine, SeededNoise(options.seed),
+                start, there, weights.prior.to(device), scale, measurement.affine, SeededNoise(options.seed),
                 voxels, progress,
             ).cpu()
-            x = measurement.operator.prox(x, measurement.y, 0.0)
+            fitted = fit(x, measurement)
             calls = CALLS
-    return _Joint(x[0], std, calls, time.perf_counter() - begin)
+    return _Joint(fitted.image[0], std, calls, time.perf_counter() - begin)
 
 
 def _restored(

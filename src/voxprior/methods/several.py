@@ -16,7 +16,7 @@ from voxprior.diffusion.sample import PREVIOUS, State, sample
 from voxprior.diffusion.schedule import Step, alternating
 from voxprior.guidance.proximal import consensus, noise_std
 from voxprior.methods.result import Progress
-from voxprior.operators.base import Measurement
+from voxprior.operators.base import Measurement, conjugate_gradients
 from voxprior.priors.denoiser import SlicePrior
 from voxprior.priors.plain import unconditional
 
@@ -24,10 +24,15 @@ CALLS = 6
 """Network calls of :func:`refine`; twelve gain nothing on the tuning subjects."""
 FIRST, LAST = 0.1, 0.02
 """Noise levels of them, on the priors' scale."""
-LEAST_NOISE = 0.003
-"""Least noise of the data in :func:`refine`, on the priors' scale: how far the priors may lead between fits."""
+LEAST_NOISE, LEAST_NOISE_HELD = 0.003, 0.02
+"""Least noise of the data in :func:`refine`, on the priors' scale, of scans that are solved and of those that are held:
+how far the priors may lead between fits."""
 LEAST_STD = 1e-3
 """Least standard deviation of an estimate, as a part of the largest value: none is trusted without bound."""
+DIRECT, SOLVED = 20, 1e-5
+"""Iterations within which scans on the voxels of the grid are solved, and the relative residual that counts as that."""
+HOLD = 0.1
+"""How strongly other scans are held to the estimate, as a part of ``|A'y|^2 / |y|^2``."""
 
 
 class Estimate(NamedTuple):
@@ -58,8 +63,30 @@ def fuse(estimates: Sequence[Estimate]) -> tuple[Tensor, Tensor | None]:
     return mean, torch.where(held, weight.clamp_min(torch.finfo(weight.dtype).tiny).rsqrt(), estimates[0].std)
 
 
+class Fitted(NamedTuple):
+    """An image (1, *space) that explains the scans, and the least noise that :func:`refine` may take their data for."""
+
+    image: Tensor
+    least: float
+
+
+def fit(d: Tensor, measurement: Measurement) -> Fitted:
+    """The image nearest to d (1, *space) that explains the scans of ``measurement`` best.
+
+    Scans whose voxels lie across those of the grid, or between them, say next to nothing of its finest waves, and there
+    least squares would enlarge noise and the error of the operator without bound. They are held to d:
+    ``argmin_x |A x - y|^2 + HOLD |A'y|^2 / |y|^2 |x - d|^2``.
+    """
+    operator, y = measurement.operator, measurement.y
+    exact = conjugate_gradients(operator, y, d, 0.0, iterations=DIRECT)
+    if float(exact.residual.max()) <= SOLVED:
+        return Fitted(exact.x, LEAST_NOISE)
+    seen = operator.adjoint(y).square().sum() / y.square().sum().clamp_min(torch.finfo(y.dtype).tiny)
+    return Fitted(operator.prox(d, y, HOLD * float(seen)), LEAST_NOISE_HELD)
+
+
 def refine(
-    x: Tensor,
+    start: Fitted,
     measurement: Measurement,
     prior: SlicePrior,
     scale: float,
@@ -68,17 +95,17 @@ def refine(
     voxels: int,
     progress: Progress | None = None,
 ) -> Tensor:
-    """Denoise x (1, *space) by the three planes in turn and fit every scan, at a falling level.
+    """Denoise the image of ``start`` by the three planes in turn and fit every scan, at a falling level.
 
     ``scale``: image units per unit of the prior's intensities. ``voxels``: slice voxels of one network call.
     """
-    shape = tuple(x.shape[1:])
+    shape = tuple(start.image.shape[1:])
     priors = [unconditional(prior, shape, axis, affine, scale, voxels) for axis in range(3)]
-    known = Measurement(measurement.operator, measurement.y, max(noise_std(measurement), LEAST_NOISE * scale))
+    known = Measurement(measurement.operator, measurement.y, max(noise_std(measurement), start.least * scale))
     turn = alternating(len(priors))
     levels = np.geomspace(FIRST, LAST, CALLS) * scale
     rows = [Step(i, float(level), plane=turn(i, CALLS)) for i, level in enumerate(levels)]
-    state = State(x)
+    state = State(start.image)
     for state in sample(consensus(priors, known), state, rows, White(), rng):
         if progress is not None:
             progress(state.index, CALLS)

@@ -16,7 +16,7 @@ from voxprior.evaluate.statistics import Record, latest
 
 _HEAD = """A mixture of three Gaussians of one width, fitted by expectation maximisation to the intensities within
 the mask of the truth, of each image for itself: dark, middle, bright (of a T1w scan: fluid, grey and white matter); of
-two, dark and bright, where three of the truth do not lie two standard deviations apart. Relative error of the volume of
+two, dark and bright, where three of the truth do not lie a standard deviation apart. Relative error of the volume of
 a class, and in brackets the overlap (Dice) with the class of the truth. Of samples the volumes and overlaps are
 averaged. Scans without skull alone, each subject listed; the mean magnitude is over those that have the class."""
 

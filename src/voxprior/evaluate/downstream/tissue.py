@@ -2,7 +2,7 @@
 
 With a width of its own for each class the fit of training scans jumped from one solution to another when they were
 hardly blurred, and said nothing of the images. Three classes describe T1w scans; in most others two of them fall into
-one, whose halves mean nothing: only as many are fitted as the truth has humps.
+one, whose halves mean nothing: only as many are fitted as the truth shows.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ CLASSES = ("dark", "middle", "bright")
 """Of a T1w image: fluid, grey and white matter."""
 NAMES = {3: CLASSES, 2: (CLASSES[0], CLASSES[2])}
 """By the number of classes."""
-APART = 2.0
-"""Least distance of neighbouring means, in std: two equal Gaussians that are nearer have one hump."""
+APART = 1.0
+"""Least distance of neighbouring means, in std: 1.7 to 3.8 in T1w scans of the training split, below .02 in others."""
 BINS = 400
 TAILS = (0.1, 99.9)
 """Percentiles beyond which intensities count as those: vessels and rims would have classes of their own."""
