@@ -340,3 +340,25 @@ def test_the_error_is_measured_on_withheld_samples_and_the_interval_says_so() ->
     assert reconstruct_slice(found.acquired, options, None, None, 2, 8, found.scale).calls == 6
     published = run(kspace, ReconOptions(method="sense"), maps=made.maps)
     assert published.scale is None and published.calls == 0
+
+
+@pytest.mark.parametrize(("mode", "draws"), [("mean", 1), ("sample", 2)])
+def test_the_bar_moves_while_the_error_is_measured(mode: str, draws: int) -> None:
+    """Guards the progress: never back, on through the withheld samples, whole at the end and not before."""
+    made = scans.scan((64, 64), noise=0.01)
+    kspace = made.kspace * scans.lines(64, 3, 16)
+    options = ReconOptions.model_validate({"steps": 3, "mode": mode, "samples": draws})
+    acquired = acquire(kspace, detect_mask(kspace), made.maps, receiver(None, options), options)
+
+    def shares(part: int) -> list[float]:
+        seen: list[float] = []
+        found = reconstruct_slice(acquired, options, None, lambda *d: seen.append(d[0] / d[1]), part, 8, 1.0)
+        assert found.scale is not None
+        return seen
+
+    checked, handed_on = shares(0), shares(1)
+    for seen in (checked, handed_on):
+        assert seen == sorted(seen) and seen[-1] == 1
+    start = draws / (draws + 1)
+    assert len([share for share in checked if start < share < 1]) > 0
+    assert len([share for share in checked if share <= start]) == len(handed_on)

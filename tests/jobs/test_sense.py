@@ -12,11 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
+import voxprior
 from phantoms import HEAD
 from voxprior.errors import InputError
-from voxprior.jobs.options import SrOptions
+from voxprior.jobs.acquire import Acquired, acquire, receiver
+from voxprior.jobs.enhance import Enhanced, enhance_volume
+from voxprior.jobs.enhance_simulate import simulate
+from voxprior.jobs.options import EnhanceOptions, ReconOptions, SrOptions
+from voxprior.jobs.recon import reconstruct_slice
 from voxprior.jobs.sense import is_label_map, require_scan
 from voxprior.jobs.sr import restore_slices
+from voxprior.jobs.stages import Stage
+from voxprior.operators.masks import make_mask
 from voxprior.volume import Volume
 
 THICK = np.diag([1.0, 1, 5, 1])
@@ -70,12 +77,16 @@ def test_an_all_but_empty_volume_is_refused() -> None:
         require_scan(Volume(data, THICK), SrOptions())
 
 
-def _head() -> Volume:
+def _fine() -> Volume:
     image = nibabel.load(Path(str(files("voxprior.demo") / "head.nii.gz")))
-    data = np.asarray(image.dataobj, dtype=np.float32)
-    affine = np.array(image.affine)
+    return Volume(np.asarray(image.dataobj, dtype=np.float32), np.array(image.affine))
+
+
+def _head() -> Volume:
+    fine = _fine()
+    affine = fine.affine.copy()
     affine[:3, 1] *= 5
-    return Volume(data.reshape(104, 38, 5, 104).mean(2), affine)
+    return Volume(fine.data.reshape(104, 38, 5, 104).mean(2), affine)
 
 
 def test_a_scan_raises_no_warning_and_noise_does() -> None:
@@ -104,3 +115,83 @@ def test_a_header_outside_the_trained_range_warns() -> None:
 def test_baselines_are_not_scored() -> None:
     """Guards methods without a prior: nothing is known, so nothing is said."""
     assert "unfamiliarity" not in restore_slices(_head(), SrOptions(method="cubic")).notes
+    assert "unfamiliarity" not in _enhanced(_fine(), method="cubic").notes
+
+
+def _enhanced(fine: Volume, stages: int = 1, **options: object) -> Enhanced:
+    """A part of ``fine``, made coarse along two axes by each stage, and restored."""
+    part = Volume(fine.data[:, :, 40:64], fine.affine)
+    made = simulate(part, (Stage("one", EnhanceOptions.model_validate({"axes": "ij", **options})),) * stages)
+    return enhance_volume(made.measurement, made.stages)
+
+
+@pytest.mark.parametrize("degradation", ["box", "1.5t"])
+def test_coarse_voxels_of_a_scan_raise_no_warning_and_those_of_noise_do(degradation: str) -> None:
+    """Guards the thresholds of ``enhance``, one a cause, and the words."""
+    scan = _enhanced(_fine(), degradation=degradation)
+    told = scan.notes["unfamiliarity"]
+    assert told["score"] <= told["threshold"]
+    assert not [w for w in scan.warnings if "unlike" in w]
+    noise = np.hypot(*np.random.default_rng(0).normal(size=(2, *_fine().data.shape))).astype(np.float32)
+    spoilt = _enhanced(Volume(100 * noise, _fine().affine), degradation=degradation)
+    assert spoilt.notes["unfamiliarity"]["score"] > 2 * told["threshold"]
+    (said,) = [w for w in spoilt.warnings if w.startswith("unlike what the weights were trained on (the image")]
+    assert said.endswith("do not trust detail that the measured voxels do not show")
+
+
+def test_fine_voxels_outside_the_trained_range_warn_and_only_the_first_stage_is_judged() -> None:
+    """Guards the header of ``enhance``, and cascades: what a stage has made is no scan."""
+    affine = _fine().affine.copy()
+    affine[:3, :3] *= 3
+    found = _enhanced(Volume(_fine().data, affine), stages=2)
+    assert found.stages[0].run.result.notes["unfamiliarity"]["outside_trained_range"] > 0.3
+    assert "unfamiliarity" not in found.stages[1].run.result.notes
+    assert [w for w in found.warnings if w.startswith("stage one: unlike") and "(voxels or factor" in w]
+
+
+def _measured(image: np.ndarray, noise: float = 0.005) -> Acquired:
+    """K-space of one coil with noise, a third of its lines."""
+    rng = np.random.default_rng(1)
+    kspace = np.fft.fftshift(np.fft.fft2(np.fft.ifftshift(image), norm="ortho"))
+    kspace = kspace + noise * image.max() * (rng.normal(size=image.shape) + 1j * rng.normal(size=image.shape))
+    mask, options = make_mask("poisson", image.shape, 4, 16), ReconOptions()
+    maps = np.ones((1, *image.shape), np.complex64)
+    return acquire(kspace.astype(np.complex64)[None], mask, maps, receiver(None, options), options)
+
+
+@pytest.mark.parametrize("mode", ["mean", "sample"])
+def test_k_space_of_a_scan_raises_no_warning(mode: str) -> None:
+    """Guards the threshold of ``recon``: samples are judged by the mean that withheld samples take, at no more cost."""
+    scan = reconstruct_slice(_measured(_fine().data[:, :, 52]), ReconOptions.model_validate({"mode": mode}))
+    told = scan.notes["unfamiliarity"]
+    assert told["score"] <= told["threshold"]
+    assert not [w for w in scan.warnings if "unlike" in w]
+
+
+def test_k_space_of_noise_does() -> None:
+    """Guards the words and figures that a user of ``recon`` gets."""
+    noise = np.hypot(*np.random.default_rng(0).normal(size=(2, 104, 120))).astype(np.float32)
+    spoilt = reconstruct_slice(_measured(noise), ReconOptions())
+    told = spoilt.notes["unfamiliarity"]
+    assert told["score"] > 1.2 * told["threshold"]
+    (said,) = [w for w in spoilt.warnings if w.startswith("unlike what the weights were trained on (the image")]
+    assert said.endswith("do not trust detail that the measured part of k-space does not determine")
+
+
+def test_of_a_stack_the_middle_slice_is_judged() -> None:
+    """Guards the time and the ends of a head: one slice a stack, of those whose error is measured anyway."""
+    acquired, options = _measured(_fine().data[:64, :64, 52]), ReconOptions(steps=3)
+    for parts, chosen in ((1, 0), (2, 1), (6, 2), (8, 4), (9, 3)):
+        found = [reconstruct_slice(acquired, options, None, None, k, parts, 1.0) for k in range(min(parts, 5))]
+        assert [k for k, one in enumerate(found) if "unfamiliarity" in one.notes] == [chosen]
+
+
+def test_the_sidecar_of_a_stack_has_what_was_found_of_its_middle_slice() -> None:
+    """Guards notes of a slice that is not the last."""
+    acquired = _measured(_fine().data[:64, :64, 52])
+    stack = np.stack([acquired.y * k for k in (1, 2, 3)])
+    found = voxprior.reconstruct(stack, maps=acquired.maps, steps=3)
+    told = found.sidecar["settings"]["unfamiliarity"]
+    alone = reconstruct_slice(acquired, ReconOptions(steps=3)).notes["unfamiliarity"]
+    assert told["score"] == pytest.approx(alone["score"], rel=0.2)
+    assert (told["score"] > told["threshold"]) == any("unlike" in w for w in found.sidecar["warnings"])

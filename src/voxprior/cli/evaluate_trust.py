@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
 from voxprior.cli.show import say
 from voxprior.errors import InputError
 
+JOBS = ("sr", "enhance", "recon")
+"""Those that warn of what they do not know."""
 Only = Annotated[tuple[str, ...], Parameter(negative="", show_default=False)]
 
 
@@ -19,7 +21,8 @@ def ood(
     out: Path = Path("docs/results"),
     page: Path = Path("docs/results.md"),
     only: Only = (),
-    weights: str = "head-slices",
+    job: Literal["sr", "enhance", "recon"] | None = None,
+    weights: str | None = None,
     calibrate: Annotated[bool, Parameter(negative="", show_default=False)] = False,
 ) -> int:
     """Tell scans from what the weights do not know; goes on where an earlier run ended.
@@ -33,23 +36,31 @@ def ood(
     page
         Markdown page of tables to write.
     only
-        Words that must all occur in KIND SUBJECT xFACTOR.
+        Words that must all occur in KIND SUBJECT xFACTOR, or in JOB KIND SUBJECT xFACTOR CAUSE and JOB KIND SUBJECT
+        FILE MASK.
+    job
+        One of the jobs that warn; by default all.
     weights
-        Bundled name or a .safetensors file.
+        Bundled name or a .safetensors file of one --job; by default its own.
     calibrate
         Set the threshold on the training split instead, and write it into the card of the weights.
     """
+    if weights is not None and job is None:
+        raise InputError("--weights are those of one job; name it with --job")
+    jobs = JOBS if job is None else (job,)
     if calibrate:
         if only:
             raise InputError("--only does not go with --calibrate; the threshold is that of all training scans")
         from voxprior.evaluate.ood.calibrate import calibrate as set_threshold
 
-        known = set_threshold(data, weights, say)
-        say(f"threshold {known.threshold:.2f} from {known.subjects} subjects, written into the card of {weights}")
+        for one in jobs:
+            for kind, known in set_threshold(data, weights, say, one).items():
+                told = f"threshold {known.threshold:.2f} from {known.subjects} subjects"
+                say(f"{' '.join(filter(None, (one, kind)))}: {told}, written into the card of the weights")
         return 0
     from voxprior.evaluate.ood.run import evaluate_ood
 
-    made = evaluate_ood(data, out, page, only, weights, say)
+    made = evaluate_ood(data, out, page, only, weights, say, jobs)
     say(f"{len(made)} new results; tables in {page}")
     return 0
 

@@ -19,6 +19,7 @@ from voxprior.jobs.job import Run, part_of, run_method
 from voxprior.jobs.options import EnhanceOptions
 from voxprior.jobs.stages import Stage
 from voxprior.jobs.strength import mixed, plain_cubic, projected_cubic
+from voxprior.jobs.unfamiliar import unfamiliar_voxels
 from voxprior.methods.result import Progress
 from voxprior.operators.base import Measurement, pinv
 from voxprior.operators.decimation import decimation, refined
@@ -115,6 +116,9 @@ def _restored(
     linear = options.degradation != "1.5t"
     begin = projected_cubic if linear else plain_cubic
     result, bounds = mixed(run.result, measurement, options.strength, begin, "enhance")
+    if not index:  # what a stage before has made is no scan
+        notes, doubts = unfamiliar_voxels(measurement, options)
+        result = replace(result, notes={**result.notes, **notes}, warnings=(*result.warnings, *doubts))
     image = result.mean.detach().cpu().float().numpy()
     residual = axes_residual(axes, image, volume.data)[0] if linear else None
     return Ran(stage.name, options, axes, replace(run, result=result), residual), bounds

@@ -87,11 +87,11 @@ def together(job: str, method: str) -> bool:
     return bool(getattr(registry.resolve(method, job), "whole_stacks", False))
 
 
-def part_of(progress: Progress | None, index: int, count: int) -> Progress | None:
-    """The progress of one of ``count`` measurements as a part of that of all."""
-    if progress is None or count == 1:
+def part_of(progress: Progress | None, index: int, count: int, length: int = 1) -> Progress | None:
+    """The progress of one of ``count`` measurements as a part of that of all; of ``length`` of them as one part."""
+    if progress is None or count == length:
         return progress
-    return lambda done, total: progress(index * total + done, count * total)
+    return lambda done, total: progress(index * total + length * done, count * total)
 
 
 def method_options(

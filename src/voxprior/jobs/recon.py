@@ -16,8 +16,9 @@ from voxprior.io.kspace.file import Complex
 from voxprior.io.kspace_certificate import misfit
 from voxprior.jobs.acquire import Acquired
 from voxprior.jobs.intervals import along_phase, interval, kspace_spread, not_calibrated, widened
-from voxprior.jobs.job import Run, peak_memory, run_method
-from voxprior.jobs.options import ReconOptions
+from voxprior.jobs.job import Run, part_of, peak_memory, run_method
+from voxprior.jobs.options import DEFAULT_METHOD, ReconOptions
+from voxprior.jobs.unfamiliar import unfamiliar_image
 from voxprior.jobs.withheld import CHECKED, withheld_scale
 from voxprior.methods.result import Progress, Result
 from voxprior.operators.base import Measurement, Operator, null_space
@@ -71,35 +72,54 @@ def reconstruct_slice(
 
     ``affine``: index (x, y, z) to mm, or None: 1 mm voxels. ``part``: number of the slice among ``parts``. ``scale``:
     that of the slice before. Where intervals were calibrated the error is measured on withheld samples, of
-    :data:`CHECKED` slices of a stack. Raises :class:`InputError` for options that do not belong together, and where
-    memory is too small.
+    :data:`CHECKED` slices of a stack, and how familiar the image is stands in the notes of the middle one of these.
+    Raises :class:`InputError` for options that do not belong together, and where memory is too small.
     """
     place = image_place(affine) if acquired.mask.keep.ndim == 3 else None
     measurement = Measurement(_operator(acquired), _data(acquired), acquired.noise, place)
-    run = run_method("recon", measurement, options, progress, part, parts=parts)
+    every = math.ceil(parts / CHECKED)
+    due = scale is None or part % every == 0
+    # What a check takes is one draw more; it has its place on the bar before anybody knows whether there will be one.
+    draws = options.samples if options.mode == "sample" else 1
+    bar = draws + (due and options.method == DEFAULT_METHOD)
+    run = run_method("recon", measurement, options, part_of(progress, 0, bar, draws), part, parts=parts)
+    mean = None if options.mode == "sample" else run.result.mean
     if run.result.std is None or not any(kind.startswith("recon") for kind in run.result.widenings):
-        return _with_maps(acquired, run)
-    if scale is None or part % math.ceil(parts / CHECKED) == 0:
-        run, scale = _checked(measurement, options, run, part, parts)
+        scale = None
+    elif due:
+        run, scale, again = _checked(measurement, options, run, part_of(progress, draws, bar), part, parts)
+        mean = again if mean is None else mean
+    if progress is not None and bar > draws:
+        progress(1, 1)
+    if mean is not None and part == parts // 2 // every * every:  # of a stack the middle one of those that are checked
+        run = _judged(run, mean, options)
     return _with_maps(acquired, run, scale)
 
 
 def _checked(
-    measurement: Measurement, options: ReconOptions, run: Run, part: int, parts: int
-) -> tuple[Run, float | None]:
-    """The run with what it took to measure its error, and that error over the std that the method gave."""
+    measurement: Measurement, options: ReconOptions, run: Run, progress: Progress | None, part: int, parts: int
+) -> tuple[Run, float | None, Tensor | None]:
+    """The run with what it took to measure its error, that error over its std, and the mean that gave it."""
     mean = options.model_copy(update={"mode": "mean", "samples": 1, "snapshots": None})
     taken: list[Run] = []
 
     def estimate(told: Measurement) -> Tensor:
-        taken.append(run_method("recon", told, mean, None, part, parts=parts))
+        taken.append(run_method("recon", told, mean, progress, part, parts=parts))
         return taken[-1].result.mean
 
     scale = withheld_scale(run.result, measurement, estimate)
     if not taken:
-        return run, None
+        return run, None, None
     calls = run.result.calls + taken[0].result.calls
-    return Run(replace(run.result, calls=calls), run.seconds + taken[0].seconds), scale
+    again = Run(replace(run.result, calls=calls), run.seconds + taken[0].seconds)
+    return again, scale, taken[0].result.mean
+
+
+def _judged(run: Run, mean: Tensor, options: ReconOptions) -> Run:
+    """The run with what is to be said of how familiar the image is, by the ``mean`` (*space) of it."""
+    notes, doubts = unfamiliar_image(mean, options)
+    result = replace(run.result, notes={**run.result.notes, **notes}, warnings=(*run.result.warnings, *doubts))
+    return replace(run, result=result)
 
 
 def reconstruct_stack(

@@ -38,6 +38,7 @@ class Stack:
         self._noise: list[float | None] = []
         self._warnings: list[str] = list(kspace.warnings)
         self._last: Reconstructed | None = None
+        self._judged: Mapping[str, Any] = {}
         self._shown: tuple[Complex, Real] | None = None
         self.noise_source: NoiseSource = "unknown"
         self.seconds, self.calls = 0.0, 0
@@ -72,6 +73,7 @@ class Stack:
         if found.snapshots and (not self.snapshots or len(self._masks) - 1 == self.middle):
             self.snapshots = found.snapshots  # of slices one by one the middle one's
         self._last = found
+        self._judged = {k: v for k, v in found.notes.items() if k == "unfamiliarity"} or self._judged  # of one slice
 
     @property
     def middle(self) -> int:
@@ -91,7 +93,7 @@ class Stack:
     @property
     def notes(self) -> Mapping[str, Any]:
         """Settings as they were resolved."""
-        return {} if self._last is None else self._last.notes
+        return {} if self._last is None else {**self._last.notes, **self._judged}
 
     @property
     def warnings(self) -> tuple[str, ...]:

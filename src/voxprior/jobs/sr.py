@@ -10,9 +10,9 @@ import torch
 from voxprior.jobs.estimate import Estimate, noise_of, unseen, with_maps
 from voxprior.jobs.job import run_method
 from voxprior.jobs.options import SrOptions
-from voxprior.jobs.sense import unfamiliar
 from voxprior.jobs.slices import understand
 from voxprior.jobs.strength import mixed
+from voxprior.jobs.unfamiliar import unfamiliar_slices
 from voxprior.methods.result import Progress
 from voxprior.operators.base import Measurement
 from voxprior.operators.separable import Separable
@@ -42,7 +42,7 @@ def restore_slices(
     measurement = Measurement(operator, y, noise, affine)
     run = run_method("sr", measurement, options, progress, parts=parts)
     result, bounds = mixed(run.result, measurement, options.strength)
-    notes, doubts = unfamiliar(measurement, options)
+    notes, doubts = unfamiliar_slices(measurement, options)
     result = replace(result, notes={**result.notes, **notes}, warnings=(*result.warnings, *doubts))
     estimate = with_maps(volume, affine, replace(run, result=result), bounds, (noise, source), unseen(operator))
     return Restored(geometry=geometry, **vars(estimate))

@@ -55,7 +55,7 @@ class Kspace:
     citation = "Voxprior: this package."
 
     def __init__(self) -> None:
-        self._weights = Shelf(SlicePrior)
+        self.shelf = Shelf(SlicePrior)
 
     def __call__(
         self, measurement: Measurement, options: Any, rng: Noise, progress: Progress | None = None
@@ -64,7 +64,7 @@ class Kspace:
         operator = measurement.operator
         if not isinstance(operator, Fourier):
             raise InputError("method voxprior of recon takes k-space; give a k-space file, or another job")
-        weights = self._weights(options.weights, options.device)
+        weights = self.shelf(options.weights, options.device)
         with precision(options), torch.no_grad():
             given = explain(measurement)
             problem = Problem(weights.prior, measurement, given)

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from voxprior.evaluate.markdown import table, unique
-from voxprior.evaluate.ood.inputs import SCAN
+from voxprior.evaluate.ood.inputs import ENHANCE, RECON, SCAN, SCANS, SR
 from voxprior.evaluate.page import remarks as remarks_of
 from voxprior.evaluate.page import results
 from voxprior.evaluate.statistics import RESAMPLES, by_subject
 
 _HEAD = """## Unfamiliar inputs
 
-`voxprior evaluate ood --data DIR`: the score of test scans against that of what is no such scan, each as slices of 3
-and 5 voxels. Area under the curve (AUROC): the chance that such an input scores higher than a
-scan; the volume that both were made from is the unit, its scores are averaged, and the interval is a bootstrap over
-volumes. Warned: the part of the inputs above the threshold, which was set on the training split alone.
+`voxprior evaluate ood --data DIR`: the score of test scans against that of what is no such scan, as each job is given
+them. Area under the curve (AUROC): the chance that such an input scores higher than a scan; the volume that both were
+made from is the unit, its scores are averaged, and the interval is a bootstrap over volumes. Warned: the part of the
+inputs above the threshold, which was set on the training split alone.
 """
+_OF_JOBS = {
+    SR: "### sr: thick slices of 3 and 5 voxels",
+    ENHANCE: "### enhance: voxels twice and three times as large along two axes",
+    RECON: "### recon: k-space of one coil and of eight, acceleration 4 and 8",
+}
+
+Records = Sequence[Mapping[str, Any]]
 
 
 def part(folder: Path) -> str:
@@ -30,26 +37,57 @@ def part(folder: Path) -> str:
 
 
 def render(records: Iterable[Mapping[str, Any]], remarks: str = "") -> str:
-    """The part as Markdown: a row a kind of input."""
-    newest = {record["name"]: record for record in records}
-    found = list(newest.values())
-    kinds = unique(r["case"]["kind"] for r in found)
-    scans = [r for r in found if r["case"]["kind"] == SCAN]
-    rows = [_row(kind, [r for r in found if r["case"]["kind"] == kind], scans) for kind in kinds]
-    head = ["input", "volumes", "score, median", "warned", "AUROC", "AUROC without the header"]
-    body = table(head, rows)
-    return "\n".join(text for text in (_HEAD, body, remarks.strip()) if text) + "\n"
+    """The part as Markdown: a table a job, a row a kind of input."""
+    newest = list({record["name"]: record for record in records}.values())
+    parts = [_HEAD]
+    for job, title in _OF_JOBS.items():
+        found = [r for r in newest if r["case"].get("job", SR) == job]
+        if found:
+            parts.append(f"{title}\n\n{_table(found, job)}\n")
+    return "\n".join([*parts, *([remarks.strip() + "\n"] if remarks else [])])
 
 
-def _row(kind: str, found: Sequence[Mapping[str, Any]], scans: Sequence[Mapping[str, Any]]) -> list[str]:
-    scores = [r["score"] for r in found]
-    warned = float(np.mean([r["score"] > r["threshold"] for r in found]))
-    volumes = len({r["case"]["subject"] for r in found})
-    areas = ["", ""] if kind == SCAN or not scans else [_area(found, scans, n) for n in ("score", "without_header")]
-    return [kind, str(volumes), f"{np.median(scores):.1f}", f"{warned:.0%}", *areas]
+def _table(found: Records, job: str) -> str:
+    head = ["input", "volumes", "score, median", "warned", "AUROC"]
+    if job == RECON:
+        return table([*head, "AUROC against simulated scans"], _rows(found, _of_kspace))
+    if job != ENHANCE:
+        return table([*head, "AUROC without the header"], _rows(found, _of_volumes))
+    causes = unique(r["case"]["degraded"] for r in found)
+    rows = [[c, *row] for c in causes for row in _rows([r for r in found if r["case"]["degraded"] == c], _of_volumes)]
+    return table(["coarse by", *head, "AUROC without the header"], rows)
 
 
-def _area(found: Sequence[Mapping[str, Any]], scans: Sequence[Mapping[str, Any]], name: str) -> str:
+def _rows(found: Records, areas: Callable[[str, Records, Records], list[str]]) -> list[list[str]]:
+    rows = []
+    for kind in unique(r["case"]["kind"] for r in found):
+        own = [r for r in found if r["case"]["kind"] == kind]
+        volumes = len({r["case"]["subject"] for r in own})
+        median, warned = np.median([r["score"] for r in own]), np.mean([r["score"] > r["threshold"] for r in own])
+        rows.append([kind, str(volumes), f"{median:.1f}", f"{warned:.0%}", *areas(kind, own, found)])
+    return rows
+
+
+def _of_volumes(kind: str, own: Records, every: Records) -> list[str]:
+    """Areas with and without the header."""
+    scans = _of_kinds(every, SCANS)
+    return ["", ""] if kind in SCANS or not scans else [_area(own, scans, n) for n in ("score", "without_header")]
+
+
+def _of_kspace(kind: str, own: Records, every: Records) -> list[str]:
+    """Areas against all scans, and against those whose k-space is simulated, as the training's is."""
+    scans, simulated = _of_kinds(every, SCANS), _of_kinds(every, (SCAN,))
+    return [
+        "" if kind in SCANS or not scans else _area(own, scans, "score"),
+        "" if kind == SCAN or not simulated else _area(own, simulated, "score"),
+    ]
+
+
+def _of_kinds(found: Records, kinds: Sequence[str]) -> Records:
+    return [r for r in found if r["case"]["kind"] in kinds]
+
+
+def _area(found: Records, scans: Records, name: str) -> str:
     inputs, known = (by_subject((r["case"]["subject"], r[name]) for r in group) for group in (found, scans))
     value, low, high = auroc(inputs, known)
     return f"{value:.3f} [{low:.3f}, {high:.3f}]"
