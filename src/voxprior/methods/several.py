@@ -31,8 +31,9 @@ LEAST_STD = 1e-3
 """Least standard deviation of an estimate, as a part of the largest value: none is trusted without bound."""
 DIRECT, SOLVED = 20, 1e-5
 """Iterations within which scans on the voxels of the grid are solved, and the relative residual that counts as that."""
-HOLD = 0.1
-"""How strongly other scans are held to the estimate, as a part of ``|A'y|^2 / |y|^2``."""
+HOLD = 0.3
+"""How strongly other scans are held to the estimate, as a part of ``|A'y|^2 / |y|^2``; this and the least noise of such
+scans are from the tuning subjects, moved between scans."""
 
 
 class Estimate(NamedTuple):
