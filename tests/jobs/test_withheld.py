@@ -82,6 +82,18 @@ def test_too_little_beyond_the_centre_says_nothing(mask: torch.Tensor) -> None:
     assert withheld_error(Measurement(operator, y, 0.0), lambda told: torch.zeros(SHAPE, dtype=torch.complex64)) is None
 
 
+@pytest.mark.parametrize("part", [0.6, 0.75])
+@pytest.mark.parametrize("step", [1, 2])
+def test_samples_say_nothing_of_a_part_left_out_in_one_piece(part: float, step: int) -> None:
+    """Guards partial Fourier: the withheld places lie among measured ones, the missing ones far from all."""
+    mask = torch.zeros(256, 256, dtype=torch.bool)
+    mask[:, : int(part * 256) : step] = True
+    mask[:, 116:140] = True
+    operator = Fourier(mask)
+    y = operator.apply(_white(0, 1, 256, 256))
+    assert withheld_error(Measurement(operator, y, 0.0), lambda _: torch.zeros(256, 256, dtype=torch.complex64)) is None
+
+
 def test_the_method_is_not_told_what_is_withheld() -> None:
     """Guards against a leak: neither mask nor data hold the withheld samples, the centre stays, a quarter goes."""
     keep, seen = _mask("poisson", 4, 16), []

@@ -86,6 +86,16 @@ def test_a_field_change_at_the_size_it_has(weights: str) -> None:
     assert result.mean.shape == (8, 8, 6) and bool(result.mean.isfinite().all())
 
 
+@pytest.mark.parametrize("axes", [(0, 1), (0, 1, 2)])
+def test_three_coarse_axes_are_not_for_the_network_of_volumes(axes: tuple[int, ...]) -> None:
+    """It was never trained on them; what it was trained on is not doubted."""
+    known = tuple(SliceGeometry(a, 4, 2.0, 2.0, 8, 1.0) for a in axes)
+    shape = tuple(4 if a in axes else 8 for a in range(3))
+    measurement = Measurement(Separable.from_axes(known, shape), torch.rand(1, *shape), None, np.eye(4))
+    result = voxprior(measurement, Settings(planes="volume"), SeededNoise(0))
+    assert bool(result.warnings) == (len(axes) == 3)
+
+
 def test_other_measurements_are_refused(weights: str) -> None:
     """No known axes, or no place in the patient."""
     g = SliceGeometry(0, 5, 2.0, 2.0, 10, 1.0)

@@ -46,6 +46,16 @@ def _measured(move: NDArray[np.float64]) -> tuple[Measurement, Tensor]:
     return Measurement(joined, joined.join(data), NOISE), estimate
 
 
+def test_known_noise_is_not_explained_at_the_price_of_the_estimate() -> None:
+    """With an estimate nearer to the truth than the data are, the fit keeps it nearer than the projection does."""
+    measured, _ = _measured(np.eye(4))
+    close = torch.from_numpy(_truth() + np.random.default_rng(4).standard_normal(SHAPE)).float()[None]
+    weighed, plain = (fit(close, measured, error).image for error in (1.0, np.inf))
+    assert _error(weighed) < _error(close) and _error(plain) > 2 * _error(weighed)
+    exact = Measurement(measured.operator, measured.y, None)
+    torch.testing.assert_close(fit(close, exact, 1.0).image, plain)
+
+
 def _error(image: Tensor) -> float:
     return float(np.sqrt(np.square(image[0].numpy() - _truth()).mean()))
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from voxprior.io.axes_certificate import axes_residual
+from voxprior.jobs.darkness import dark_value, from_dark, lifted
 from voxprior.jobs.estimate import Estimate, noise_of, unseen, with_maps
 from voxprior.jobs.intervals import Bounds, not_calibrated
 from voxprior.jobs.job import Run, part_of, run_method
@@ -111,14 +112,18 @@ def _restored(
     options = stage.options
     axes = decimation(volume.data.shape, volume.spacing, stage.refinement(volume.spacing))
     _, affine = refined(volume, axes)
-    measurement = Measurement(Separable.from_axes(axes, volume.data.shape), _tensor(volume), noise, affine)
+    dark = dark_value(volume.data)
+    y = torch.from_numpy(from_dark(volume.data, dark))[None]
+    measurement = Measurement(Separable.from_axes(axes, volume.data.shape), y, noise, affine)
     run = run_method("enhance", measurement, options, progress, index, {"degradation": options.degradation})
     linear = options.degradation != "1.5t"
     begin = projected_cubic if linear else plain_cubic
     result, bounds = mixed(run.result, measurement, options.strength, begin, "enhance")
     if not index:  # what a stage before has made is no scan
-        notes, doubts = unfamiliar_voxels(measurement, options)
+        given = replace(measurement, y=y + dark)  # no scan of the training data goes below zero
+        notes, doubts = unfamiliar_voxels(given, options)
         result = replace(result, notes={**result.notes, **notes}, warnings=(*result.warnings, *doubts))
+    result, bounds = lifted(result, bounds, dark)
     image = result.mean.detach().cpu().float().numpy()
     residual = axes_residual(axes, image, volume.data)[0] if linear else None
     return Ran(stage.name, options, axes, replace(run, result=result), residual), bounds

@@ -26,6 +26,11 @@ from voxprior.operators.coils import root_sum_of_squares
 from voxprior.operators.fourier import Fourier, RealImage, ifft
 
 Real = NDArray[np.float32]
+NOT_FORETOLD = (
+    "the samples outside the centre are too few, or a large part of k-space was left out in one piece: the scan does "
+    "not tell the error of its image; std and interval are not calibrated and may be much too small"
+)
+"""Where no measured samples are like those that were never measured."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +81,7 @@ def reconstruct_slice(
     Raises :class:`InputError` for options that do not belong together, and where memory is too small.
     """
     place = image_place(affine) if acquired.mask.keep.ndim == 3 else None
-    measurement = Measurement(_operator(acquired), _data(acquired), acquired.noise, place)
+    measurement = Measurement(_operator(acquired), _data(acquired), acquired.told, place)
     every = math.ceil(parts / CHECKED)
     due = scale is None or part % every == 0
     # What a check takes is one draw more; it has its place on the bar before anybody knows whether there will be one.
@@ -87,8 +92,11 @@ def reconstruct_slice(
     if run.result.std is None or not any(kind.startswith("recon") for kind in run.result.widenings):
         scale = None
     elif due:
-        run, scale, again = _checked(measurement, options, run, part_of(progress, draws, bar), part, parts)
+        rest = part_of(progress, draws, bar)
+        run, scale, again = _checked(measurement, acquired.noise, options, run, rest, part, parts)
         mean = again if mean is None else mean
+        if scale is None and not acquired.mask.keep.all():
+            run = replace(run, result=replace(run.result, warnings=(*run.result.warnings, NOT_FORETOLD)))
     if progress is not None and bar > draws:
         progress(1, 1)
     if mean is not None and part == parts // 2 // every * every:  # of a stack the middle one of those that are checked
@@ -97,17 +105,27 @@ def reconstruct_slice(
 
 
 def _checked(
-    measurement: Measurement, options: ReconOptions, run: Run, progress: Progress | None, part: int, parts: int
+    measurement: Measurement,
+    noise: float | None,
+    options: ReconOptions,
+    run: Run,
+    progress: Progress | None,
+    part: int,
+    parts: int,
 ) -> tuple[Run, float | None, Tensor | None]:
-    """The run with what it took to measure its error, that error over its std, and the mean that gave it."""
+    """The run with what it took to measure its error, that error over its std, and the mean that gave it.
+
+    ``noise``: of the data alone; that of the ``measurement`` may be what maps leave, which is an error of the image.
+    """
     mean = options.model_copy(update={"mode": "mean", "samples": 1, "snapshots": None})
     taken: list[Run] = []
 
     def estimate(told: Measurement) -> Tensor:
+        told = replace(told, sigma=measurement.sigma)
         taken.append(run_method("recon", told, mean, progress, part, parts=parts))
         return taken[-1].result.mean
 
-    scale = withheld_scale(run.result, measurement, estimate)
+    scale = withheld_scale(run.result, replace(measurement, sigma=noise), estimate)
     if not taken:
         return run, None, None
     calls = run.result.calls + taken[0].result.calls
@@ -139,7 +157,7 @@ def reconstruct_stack(
     operator: Operator = Fourier(mask, None if plain else maps, (1, 2))
     if real:
         operator = Fourier(mask, None if plain else maps, (1, 2)) @ RealImage()
-    levels = [one.noise for one in slices if one.noise is not None]
+    levels = [one.told for one in slices if one.told is not None]
     noise = float(np.median(levels)) if levels else None
     data = y if plain else y[None]
     run = run_method("recon", Measurement(operator, data, noise, image_place(affine)), options, progress)
@@ -193,6 +211,8 @@ def _with_maps(acquired: Acquired, run: Run, scale: float | None = None) -> Reco
     if spread is not None:
         shown, bounds = widened(result, x.abs(), spread)
         std, notes = shown.std, shown.notes
+    if acquired.told != acquired.noise:
+        notes = {**notes, "noise_with_errors_of_maps": acquired.told}
     return Reconstructed(
         acquired,
         image=x.numpy(),

@@ -17,6 +17,7 @@ from torch import Tensor
 from voxprior.diffusion.noise import SeededNoise
 from voxprior.errors import InputError
 from voxprior.io.scans_certificate import Scan
+from voxprior.jobs.darkness import dark_value, from_dark
 from voxprior.jobs.intervals import interval, not_calibrated
 from voxprior.jobs.job import find_device, part_of, peak_memory
 from voxprior.jobs.options import DEFAULT_METHOD, SrOptions
@@ -24,7 +25,7 @@ from voxprior.jobs.registration import rigid
 from voxprior.jobs.slices import understand
 from voxprior.jobs.sr import Restored, restore_slices
 from voxprior.methods.result import Progress
-from voxprior.methods.several import CALLS, Estimate, Fitted, fit, fuse, refine
+from voxprior.methods.several import CALLS, LEFT, Estimate, Fitted, fit, fuse, refine
 from voxprior.operators import base
 from voxprior.operators.base import Measurement, null_space
 from voxprior.operators.placement import Grid, Stack
@@ -56,7 +57,9 @@ def restore_several(
     first = volumes[0][0]
     transforms = [np.eye(4)]
     transforms += [rigid(first, volume) if register else np.eye(4) for volume, _ in volumes[1:]]
-    moved = [replace(v, affine=t @ v.affine) for (v, _), t in zip(volumes, transforms, strict=True)]
+    dark = dark_value(first.data)
+    moved = [replace(v, data=from_dark(v.data, dark), affine=t @ v.affine)
+             for (v, _), t in zip(volumes, transforms, strict=True)]
     rooms = [len(moved)] + [1] * (len(moved) - 1)  # all are held at the end, so that the first asks for all
     alone = [restore_slices(v, options, part_of(progress, k, count), rooms[k]) for k, v in enumerate(moved)]
     grid = _grid(first, options)
@@ -70,8 +73,9 @@ def restore_several(
             reason = "does not meet the first scan in space; check its header, or give --register"
             raise InputError(f"{name}: {reason}") from None
     reference = alone[0].image.data
-    scales = [1.0] + [_scale(where.choose(v.data), where.apply(reference)) for v, (_, where) in
-                      zip(moved[1:], placed[1:], strict=True)]
+    # Where values lie below zero, zero is a unit's and not darkness: the scans are in one unit, or there is no telling.
+    scales = [1.0] + [_scale(where.choose(v.data), where.apply(reference)) if dark == 0 else 1.0
+                      for v, (_, where) in zip(moved[1:], placed[1:], strict=True)]
     operator = base.Stack([op for op, _ in placed], [op.data_shape for op, _ in placed])
     data = [torch.from_numpy(np.ascontiguousarray(where.choose(v.data), dtype=np.float32) / np.float32(scale))[None]
             for v, (_, where), scale in zip(moved, placed, scales, strict=True)]
@@ -86,7 +90,7 @@ def restore_several(
             volumes, stacks, transforms, scales, alone, strict=True
         )
     ]
-    return Joined(_restored(joint, measurement, alone, first, grid), tuple(scans))
+    return Joined(_restored(joint, measurement, alone, first, grid, dark), tuple(scans))
 
 
 def _grid(first: Volume, options: SrOptions) -> Grid:
@@ -152,13 +156,13 @@ def _joined(
                 start, there, weights.prior.to(device), scale, measurement.affine, SeededNoise(options.seed),
                 voxels, progress,
             ).cpu()
-            fitted = fit(x, measurement)
+            fitted = fit(x, measurement, LEFT * scale)
             calls = CALLS
     return _Joint(fitted.image[0], std, calls, time.perf_counter() - begin)
 
 
 def _restored(
-    joint: _Joint, measurement: Measurement, alone: Sequence[Restored], first: Volume, grid: Grid
+    joint: _Joint, measurement: Measurement, alone: Sequence[Restored], first: Volume, grid: Grid, dark: float
 ) -> Restored:
     def place(data: Tensor) -> Volume:
         carried = {k: first.header[k] for k in ("qform_code", "sform_code", "xyzt_units") if k in first.header}
@@ -169,16 +173,16 @@ def _restored(
     return replace(
         alone[0],
         measurement=first,
-        image=place(joint.mean),
+        image=place(joint.mean + dark),
         std=None if joint.std is None else place(joint.std),
-        interval=None if bounds is None else (place(bounds[0]), place(bounds[1])),
+        interval=None if bounds is None else (place(bounds[0] + dark), place(bounds[1] + dark)),
         invented=place(null_space(measurement.operator, joint.mean[None])[0]),
         samples=(),
         seconds=sum(one.seconds for one in alone) + joint.seconds,
         peak_memory=peak_memory(),
         calls=sum(one.calls for one in alone) + joint.calls,
         warnings=tuple(texts),
-        notes={**alone[0].notes, **not_calibrated()},
+        notes={**alone[0].notes, **not_calibrated(), **({"counted_from": dark} if dark else {})},
         snapshots={},
     )
 

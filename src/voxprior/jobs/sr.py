@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 
+from voxprior.jobs.darkness import dark_value, from_dark, lifted
 from voxprior.jobs.estimate import Estimate, noise_of, unseen, with_maps
 from voxprior.jobs.job import run_method
 from voxprior.jobs.options import SrOptions
@@ -38,11 +38,14 @@ def restore_slices(
     noise, source = noise_of(volume, options)
     operator = Separable.from_slices(geometry, volume.data.shape)
     affine = fine_affine(volume.affine, geometry)
-    y = torch.from_numpy(np.ascontiguousarray(volume.data).copy())[None]
+    dark = dark_value(volume.data)
+    y = torch.from_numpy(from_dark(volume.data, dark))[None]
     measurement = Measurement(operator, y, noise, affine)
     run = run_method("sr", measurement, options, progress, parts=parts)
     result, bounds = mixed(run.result, measurement, options.strength)
-    notes, doubts = unfamiliar_slices(measurement, options)
+    given = replace(measurement, y=measurement.y + dark)  # no scan of the training data goes below zero
+    notes, doubts = unfamiliar_slices(given, options)
     result = replace(result, notes={**result.notes, **notes}, warnings=(*result.warnings, *doubts))
+    result, bounds = lifted(result, bounds, dark)
     estimate = with_maps(volume, affine, replace(run, result=result), bounds, (noise, source), unseen(operator))
     return Restored(geometry=geometry, **vars(estimate))

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from voxprior.operators.base import Measurement
 from voxprior.operators.separable import Separable, along
-from voxprior.priors.condition import Interpolation, describe, interpolate, world_axes
+from voxprior.priors.condition import MOST_NOISE, Interpolation, describe, interpolate, world_axes
 from voxprior.priors.denoiser import SlicePrior
 from voxprior.priors.intensity import intensity_scale
 from voxprior.priors.planes import Slabs, Slicewise, slicewise
@@ -68,7 +68,8 @@ class BoundPrior:
         self.scale = intensity_scale(measurement.y.numpy(force=True))
         noise = measurement.sigma if isinstance(measurement.sigma, int | float) else 0.0
         self.noise = float(noise) / self.scale
-        self.way: Interpolation = interpolate(self.slices, self.noise)
+        self.told = min(self.noise, MOST_NOISE)
+        self.way: Interpolation = interpolate(self.slices, self.told)
         same = Separable({self.slices.axis: self.slices.matrix()}, operator.shape, (self.slices,))
         self.measurement = Measurement(same, self.enter(measurement.y), self.noise or None)
         self.m = along(self.measurement.y, self.way.matrix, self.slices.axis)
@@ -93,7 +94,7 @@ class BoundPrior:
         columns = 3 - rows - normal
         plane = None if self.frame.oblique else (self.frame.world[rows], self.frame.world[columns])
         voxel = (self.frame.voxel[rows], self.frame.voxel[columns], self.frame.voxel[normal])
-        return torch.from_numpy(describe(self.slices, voxel, plane, self.noise)).to(self.m)
+        return torch.from_numpy(describe(self.slices, voxel, plane, self.told)).to(self.m)
 
     def slabs(self, normal: int) -> Slabs:
         """How the volume is cut into slabs normal to array axis ``normal``, rows along the slice axis."""

@@ -21,6 +21,9 @@ PROCESS_STD = 0.33
 """Std of an image about its slices for a process of unit std, on the intensity scale of the priors."""
 FIELD_STD = 0.08
 """Std of what a simulated field of 1.5 T changes besides the sampling, on the intensity scale of the priors."""
+MOST_NOISE = 0.1
+"""Largest noise that a network is told of, on the intensity scale of the priors. They were trained up to 0.05; told of
+more than 0.2 they are carried away without bound."""
 PLANES = {pair: i for i, pair in enumerate(((0, 1), (1, 0), (0, 2), (2, 0), (1, 2), (2, 1)))}
 """(world axis of the rows, world axis of the columns) of a slice, to its place in the description."""
 FEATURES = 8 + len(PLANES)

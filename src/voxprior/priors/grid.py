@@ -13,7 +13,7 @@ from voxprior.errors import InputError
 from voxprior.operators.base import Measurement
 from voxprior.operators.separable import Separable, along
 from voxprior.priors.bound import frame, from_other_end
-from voxprior.priors.condition import PLACE, describe_grid, interpolate_grid, phase_maps
+from voxprior.priors.condition import MOST_NOISE, PLACE, describe_grid, interpolate_grid, phase_maps
 from voxprior.priors.denoiser import Denoised, SlicePrior
 from voxprior.priors.intensity import intensity_scale
 from voxprior.priors.planes import Slabs, Slicewise, slicewise
@@ -57,7 +57,7 @@ class BoundGrid:
         noise = measurement.sigma if isinstance(measurement.sigma, int | float) else 0.0
         self.noise = float(noise) / self.scale
         # The noise of a weak field is part of what the network knows of it.
-        self.told = 0.0 if degradation == "1.5t" else self.noise
+        self.told = 0.0 if degradation == "1.5t" else min(self.noise, MOST_NOISE)
         self.ways, self.residual = interpolate_grid(list(self.axes.values()), self.told, degradation)
         y = self.enter(measurement.y)
         same = Separable.from_axes(tuple(self.axes.values()), tuple(y.shape[1:]))

@@ -16,7 +16,7 @@ from voxprior.operators.base import Measurement
 from voxprior.operators.profiles import interpolation_matrix, slice_matrix
 from voxprior.operators.separable import Separable, along
 from voxprior.priors.bound import frame, from_other_end
-from voxprior.priors.condition import interpolate
+from voxprior.priors.condition import MOST_NOISE, interpolate
 from voxprior.priors.intensity import intensity_scale
 from voxprior.priors.portion import VOLUME_BYTES
 from voxprior.priors.tiles import Box, Tiles, tiled
@@ -110,15 +110,16 @@ class BoundVolume:
         y = self.enter(measurement.y)
         cells = Separable.from_axes(self.axes, tuple(y.shape[1:]))
         self.measurement = Measurement(cells, y, self.noise or None)
-        ways = [interpolate(g, self.noise) for g in self.axes]
+        heard = min(self.noise, MOST_NOISE)
+        ways = [interpolate(g, heard) for g in self.axes]
         self.residual = math.sqrt(sum(way.residual**2 for way in ways))
         self.m = _through(y, self.axes, [way.matrix for way in ways])
-        self._grid = _grid(given, self.axes, self.axis, y, self.m, self.noise)
+        self._grid = _grid(given, self.axes, self.axis, y, self.m, heard)
         voxel = list(self.frame.voxel)
         for g in self.axes:
             voxel[g.axis] = g.fine_spacing
         world = None if self.frame.oblique else self.frame.world
-        told = describe_axes(self.axes, self.axis, (voxel[0], voxel[1], voxel[2]), world, self.noise, degradation)
+        told = describe_axes(self.axes, self.axis, (voxel[0], voxel[1], voxel[2]), world, heard, degradation)
         self.vector = torch.from_numpy(told).to(self.m)
         self.tiles = tiles_of(prior.config, self.fine)
         if memory is not None:
