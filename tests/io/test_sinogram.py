@@ -148,6 +148,19 @@ def test_counts_in_the_place_of_line_integrals_are_doubted(tmp_path: Path) -> No
     assert "-log(counts / photons)" in s.warnings[0]
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sinogram": -1 - np.arange(24.0).reshape(1, 4, 6) / 100}, "below zero on average"),
+        ({"angles_deg": np.array([30.0, 210, 30, 210])}, "the same direction"),
+    ],
+)
+def test_what_tells_nothing_is_doubted(change: dict[str, Any], message: str, tmp_path: Path) -> None:
+    """Views that cannot be, or that say nothing of depth, would give an image without a word."""
+    s = read_sinogram(save(tmp_path / "s.npz", **change))
+    assert message in s.warnings[0] and len(s.warnings) == 2
+
+
 def test_hounsfield_units() -> None:
     """Water is 0, vacuum -1000, and both ways are inverse to each other."""
     np.testing.assert_allclose(to_hu(np.array([0, MU_WATER, 2 * MU_WATER]), MU_WATER), [-1000, 0, 1000], atol=1e-3)

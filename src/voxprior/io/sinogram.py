@@ -109,6 +109,13 @@ def _sinogram(arrays: Mapping[str, Stored], name: str, source: str | None = None
             f"line integrals up to {data.max():.4g}: above {OPAQUE:g} nothing passes; the sinogram must hold "
             "-log(counts / photons), neither counts nor lengths times HU"
         )
+    if float(data.mean()) < 0:
+        warnings.append(
+            "line integrals below zero on average: what passes is more than what was sent; the sinogram must hold "
+            "-log(counts / photons)"
+        )
+    if np.unique(np.mod(geometry.angles, 180.0 if geometry.beam == "parallel" else 360.0)).size == 1:
+        warnings.append("every view has the same direction, which tells nothing of depth; angles_deg are in degrees")
     if "affine" not in values:
         warnings.append(NO_PLACE)
     axis = int(_number(values, "axis", name, 2))
