@@ -143,9 +143,11 @@ def verify_scans(output: Path, certificate: Mapping[str, Any], input: Path | Non
     checks = [equal("output voxels (sha256)", certificate["output_sha256"], voxel_digest(result))]
     shift = largest_shift(result.affine, grid, result.data.shape)
     checks.append(_near("place of the output (mm off)", shift))
+    # Its header rounds to single precision, and of slices that the grid hardly meets the last digits decide.
+    exact = Volume(result.data, grid) if shift <= PLACE_MM else result
     missed = norm = 0.0
     for (one, transform, scale), stack in zip(told, stacks, strict=True):
-        more, found = _checked(output, one, transform, scale, stack, result, input)
+        more, found = _checked(output, one, transform, scale, stack, exact, input)
         checks += more
         missed, norm = missed + found.missed, norm + found.norm
     checks.append(close("residual", float(certificate["residual"]), float(np.sqrt(missed / norm)) if norm else np.inf))
