@@ -14,13 +14,14 @@ from pydantic import ValidationError
 
 import scans
 import voxprior
+from phantoms import HEAD_SLICE, sensitivities
 from voxprior import registry
 from voxprior.errors import InputError
 from voxprior.io.kspace.file import KspaceFile
 from voxprior.jobs.acquire import Acquired, acquire, receiver
 from voxprior.jobs.job import method_options
 from voxprior.jobs.options import ReconOptions
-from voxprior.jobs.recon import Reconstructed, reconstruct_slice, reconstruct_stack
+from voxprior.jobs.recon import NOT_FORETOLD, Reconstructed, reconstruct_slice, reconstruct_stack
 from voxprior.jobs.recon_request import asked_mask, resolved, sampling
 from voxprior.methods.baselines import NoOptions
 from voxprior.methods.result import Result
@@ -362,3 +363,16 @@ def test_the_bar_moves_while_the_error_is_measured(mode: str, draws: int) -> Non
     start = draws / (draws + 1)
     assert len([share for share in checked if start < share < 1]) > 0
     assert len([share for share in checked if share <= start]) == len(handed_on)
+
+
+@pytest.mark.parametrize("step", [1, 3])
+def test_an_error_that_the_scan_does_not_tell_is_said_to_be_unknown(step: int) -> None:
+    """Partial Fourier, and lines over all of k-space: a warning and no calibration, or neither is amiss."""
+    image, seen = HEAD_SLICE.pixels((96, 96)), sensitivities((96, 96), 2)
+    whole = scans.fourier((seen * image).astype(np.complex64), (1, 2))
+    lines = np.arange(96)
+    keep = lines < 60 if step == 1 else (lines % step == 0) | (np.abs(lines - 48) < 8)
+    found = run(whole * keep, ReconOptions(steps=3), maps=seen.astype(np.complex64))
+    assert (NOT_FORETOLD in found.warnings) == (step == 1)
+    assert found.notes["interval"]["calibrated"] == (step == 3)
+    assert (found.scale is None) == (step == 1)

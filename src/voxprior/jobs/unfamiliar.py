@@ -43,9 +43,9 @@ def unfamiliar_slices(measurement: Measurement, options: SrOptions) -> Found:
     if options.method != DEFAULT_METHOD:
         return {}, ()
     # A student of one step is asked for no error of denoising: the slice prior, of the same subjects, answers for it.
-    own = options.weights is not None and options.mode != "one-step"
+    asked = None if options.mode == "one-step" else options.weights
     device = find_device(options.device)
-    weights = slices.shelf(str(options.weights) if own else DEFAULT, device)
+    weights = slices.shelf(asked or DEFAULT, device)
     known = familiar_of(weights.card, FIGURES)
     if known is None:
         return {}, ()
@@ -59,10 +59,9 @@ def unfamiliar_voxels(measurement: Measurement, options: EnhanceOptions) -> Foun
     if options.method != DEFAULT_METHOD:
         return {}, ()
     # For a network of volumes the slice prior, of the same subjects, answers.
-    own = options.weights is not None and options.planes != "volume"
+    asked = None if options.planes == "volume" else options.weights
     device = find_device(options.device)
-    weights = enhance.shelf(str(options.weights) if own else ENHANCE, device)
-    judge = slices.shelf(DEFAULT, device)
+    weights, judge = enhance.shelf(asked or ENHANCE, device), slices.shelf(DEFAULT, device)
     known = familiar_of(weights.card, DENOISED, options.degradation)
     if known is None or judged_by(weights.card) != judge.sha256:
         return {}, ()

@@ -82,7 +82,10 @@ def _distance(shape: tuple[int, ...], changing: tuple[int, ...]) -> NDArray[np.f
 def _withhold(
     keep: NDArray[np.bool_], distance: NDArray[np.float64], changing: tuple[int, ...]
 ) -> NDArray[np.bool_] | None:
-    """Every fourth measured place beyond the complete centre, whole lines where whole lines are measured."""
+    """Every fourth measured place beyond the complete centre, whole lines where whole lines are measured.
+
+    None where they are too few, or lie among measured ones while those never measured lie far from all.
+    """
     if keep.all():
         return None
     centre = distance[~keep].min()

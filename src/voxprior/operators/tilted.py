@@ -81,7 +81,7 @@ def _multiply(matrix: Matrix, x: Tensor) -> Tensor:
 
 
 def _placed(matrix: sparse.csr_array, dtype: torch.dtype, device: torch.device) -> Matrix:
-    """On a processor the matrix stays SciPy's, whose product takes a fiftieth of the time of torch's."""
+    """On a processor the matrix stays SciPy's, whose product is far quicker than torch's."""
     if device.type == "cpu":
         found: sparse.csr_array = matrix.astype(torch.empty(0, dtype=dtype).numpy().dtype)
         return found
